@@ -1,0 +1,12 @@
+"""
+The composition root: the only place that knows everyone.
+
+``run`` is the process, ``serving`` a proxy inside a loop of somebody else's, ``check_online`` a look
+at everything the proxy would need.
+"""
+
+from proxy.app.online import check_online
+from proxy.app.process import run
+from proxy.app.serving import Running, StartError, serving, serving_from_environment
+
+__all__ = ["Running", "StartError", "check_online", "run", "serving", "serving_from_environment"]

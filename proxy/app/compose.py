@@ -1,0 +1,129 @@
+"""From a configuration to the parts that it describes."""
+
+import ssl
+from urllib.parse import urlsplit
+
+from proxy.dataplane import Address, Destination, Limits
+from proxy.policy.admission import Admission
+from proxy.policy.target import Base, plain_path
+from proxy.policy.verdict import Rules
+from proxy.settings.address import Address as ConfiguredAddress
+from proxy.settings.address import InheritedAddress, UnixAddress
+from proxy.settings.model import Settings
+from proxy.tokens import IssuerConfig
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """
+    Return what verifies upstream and issuer: the system's authorities, or the configured file's.
+
+    Not ``ssl.create_default_context``: that writes session keys wherever SSLKEYLOGFILE says.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if settings.upstream.ca_file:
+        context.load_verify_locations(cafile=settings.upstream.ca_file)
+    else:
+        context.load_default_certs()
+    return context
+
+
+def rules(settings: Settings) -> Rules:
+    """Return what the verdict on a request depends on."""
+    return Rules(
+        base=_base(settings),
+        admission=Admission(
+            hosts=frozenset(host.encode("ascii") for host in settings.listen.allowed_hosts),
+            origins=frozenset(each.encode("ascii") for each in settings.listen.allowed_origins),
+        ),
+        head_fields=settings.limits.head_fields,
+        target_bytes=settings.limits.target_bytes,
+        body_bytes=settings.limits.body_bytes,
+        send_via=settings.upstream.send_via,
+        refuse_inbound=settings.token.inbound == "refuse",
+    )
+
+
+def _base(settings: Settings) -> Base:
+    upstream, issuer = urlsplit(settings.upstream.url), urlsplit(settings.token.url)
+    same_server = (upstream.hostname, _port(settings.upstream.url)) == (
+        issuer.hostname,
+        _port(settings.token.url),
+    )
+    blocked = frozenset({plain_path(issuer.path.encode("ascii"))} if same_server else ())
+    return Base(
+        scheme=upstream.scheme.encode("ascii"),
+        authority=upstream.netloc.encode("ascii"),
+        path=upstream.path.rstrip("/").encode("ascii"),
+        blocked=blocked,
+    )
+
+
+def destination(settings: Settings, tls: ssl.SSLContext) -> Destination:
+    """Return where the pool connects to."""
+    url = urlsplit(settings.upstream.url)
+    return Destination(
+        base=_base(settings),
+        host=url.hostname or "",
+        port=_port(settings.upstream.url),
+        tls=tls if url.scheme == "https" else None,
+        connect_timeout_seconds=settings.upstream.connect_timeout_seconds,
+        send_via=settings.upstream.send_via,
+    )
+
+
+def _port(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or _DEFAULT_PORTS[parts.scheme]
+
+
+def limits(settings: Settings) -> Limits:
+    """Return the data plane's bounds."""
+    configured = settings.limits
+    return Limits(
+        head_bytes=configured.head_bytes,
+        head_seconds=configured.head_seconds,
+        body_idle_seconds=configured.body_idle_seconds,
+        keep_alive_seconds=configured.keep_alive_seconds,
+        response_head_seconds=configured.response_head_seconds,
+        response_idle_seconds=configured.response_idle_seconds,
+        replay_max_bytes=settings.upstream.replay_max_bytes,
+    )
+
+
+def issuer(settings: Settings) -> IssuerConfig:
+    """Return how tokens are asked for."""
+    token = settings.token
+    return IssuerConfig(
+        url=token.url,
+        client_id=token.client_id,
+        request_format=token.request_format,
+        client_auth=token.client_auth,
+        scope=token.scope or "",
+        extra=token.extra,
+        headers=token.headers,
+        access_token_pointer=token.access_token_pointer,
+        expires_in_pointer=token.expires_in_pointer,
+        error_code_pointer=token.error_code_pointer,
+        error_codes=token.error_codes,
+        timeout_seconds=token.timeout_seconds,
+        default_lifetime_seconds=token.default_lifetime_seconds,
+        retry_max_seconds=token.retry_max_seconds,
+        flap_seconds=token.flap_seconds,
+    )
+
+
+def addresses(configured: tuple[ConfiguredAddress, ...]) -> list[Address]:
+    """Return the data plane's own form of the configured addresses."""
+    return [_address(each) for each in configured]
+
+
+def _address(configured: ConfiguredAddress) -> Address:
+    if isinstance(configured, UnixAddress):
+        return Address(path=configured.path)
+    if isinstance(configured, InheritedAddress):
+        return Address(fd=configured.descriptor)
+    return Address(host=configured.host, port=configured.port)

@@ -1,0 +1,83 @@
+"""The process: signals in, exit code out."""
+
+import asyncio
+import gc
+import resource
+import signal
+import sys
+from collections.abc import Callable
+
+import structlog
+import uvloop
+
+from proxy import log
+from proxy.app.serving import Running, StartError, serving
+from proxy.log import Output
+from proxy.settings.load import Loaded
+
+_log = structlog.get_logger()
+
+
+def run(loaded: Loaded) -> int:
+    """
+    Run until SIGTERM or SIGINT; return the exit code.
+
+    0: stopped as asked, however much was still in flight. 1: could not start. The first signal
+    drains, a second one ends at once; SIGHUP looks at the secret again.
+    """
+    output = log.configure(loaded.settings.log.format, loaded.settings.log.level)
+    _raise_descriptor_limit()
+    try:
+        uvloop.run(_run(loaded, output))
+    except StartError as error:
+        sys.stderr.write(f"bearer-proxy: {error}\n")
+        return 1
+    return 0
+
+
+async def _run(loaded: Loaded, output: Output) -> None:
+    loop = asyncio.get_running_loop()
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def asked_to_stop() -> None:
+        (at_once if stop.is_set() else stop).set()
+
+    # Before anything is open: a signal during the start must not find the default action.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop)
+    async with serving(loaded, output) as running:
+        loop.add_signal_handler(signal.SIGHUP, running.tokens.look_now)
+        # What start-up made lives as long as the process; no collection needs to look at it again.
+        gc.collect()
+        gc.freeze()
+        await stop.wait()
+        await _drain(running, at_once, loaded.settings.drain.timeout_seconds)
+
+
+async def _drain(running: Running, at_once: asyncio.Event, timeout_seconds: float) -> None:
+    _log.info(
+        "drain.started",
+        connections=len(running.plane.connections),
+        timeout_seconds=timeout_seconds,
+    )
+    drained = asyncio.ensure_future(running.drain(timeout_seconds))
+    hurried = asyncio.ensure_future(at_once.wait())
+    await asyncio.wait((drained, hurried), return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    if not drained.done():
+        drained.cancel()
+        cut_off = await running.drain(0)
+        _log.warning("drain.hurried", cut_off=cut_off)
+        return
+    cut_off = drained.result()
+    say: Callable[..., object] = _log.warning if cut_off else _log.info
+    say("drain.finished", cut_off=cut_off)
+
+
+def _raise_descriptor_limit() -> None:
+    """Take as many descriptors as may be had: every request needs two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        _log.debug("process.descriptor_limit_kept")

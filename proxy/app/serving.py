@@ -1,0 +1,211 @@
+"""A proxy at work inside a running event loop: its parts, in the order of their start."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+import structlog
+
+from proxy import __version__, log
+from proxy.admin import server
+from proxy.app import compose
+from proxy.app.vitals import AppVitals, duration
+from proxy.dataplane import Listener, Plane, Pool, Route
+from proxy.log import AccessLog, Output
+from proxy.settings.address import TcpAddress, UnixAddress
+from proxy.settings.load import Loaded, load
+from proxy.settings.secret import SecretError, SecretSource
+from proxy.tokens import Tokens
+
+_log = structlog.get_logger()
+
+
+class StartError(Exception):
+    """The proxy can't start though its configuration is valid; the text says what to do."""
+
+
+class _ProtectedSecret:
+    """The client secret; whatever is read is kept out of the log from then on."""
+
+    def __init__(self, source: SecretSource) -> None:
+        self._source = source
+
+    def read(self) -> str:
+        try:
+            secret = self._source.read()
+        except SecretError as error:
+            raise ValueError(str(error)) from None
+        log.protect(secret)
+        return secret
+
+
+class Running:
+    """
+    A proxy that is listening.
+
+    Made by ``serving``. It installs no signal handlers: the process is its owner's.
+    """
+
+    def __init__(self, loaded: Loaded, output: Output) -> None:
+        settings = loaded.settings
+        try:
+            tls = compose.tls_context(settings)
+        except (OSError, ssl.SSLError) as error:
+            raise StartError(
+                f"cannot use upstream.ca_file {settings.upstream.ca_file}:"
+                f" {error.strerror or 'no PEM certificates in it'}"
+            ) from None
+        self.settings = settings
+        self.tokens = Tokens(compose.issuer(settings), _ProtectedSecret(loaded.secret), tls=tls)
+        self.access_log = AccessLog(
+            settings.log.access, output, call_soon=asyncio.get_running_loop().call_soon
+        )
+        self.plane = Plane(
+            Route(
+                rules=compose.rules(settings),
+                credentials=self.tokens.cache,
+                pool=Pool(compose.destination(settings, tls)),
+                wait_seconds=settings.token.wait_seconds,
+            ),
+            limits=compose.limits(settings),
+            journal=self.access_log,
+        )
+        self.vitals = AppVitals(self.plane, self.tokens.snapshot)
+        self._listener = Listener(self.plane)
+        self._first_token = asyncio.Event()
+        self._admin: server.Running | None = None
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses bound, as ``127.0.0.1:8080`` or ``unix:/path``."""
+        return [str(address) for address in self._listener.bound]
+
+    @property
+    def admin_address(self) -> str | None:
+        """Where the admin listener is, or None when it is off."""
+        return self._admin.address if self._admin else None
+
+    async def ready(self) -> None:
+        """Wait for the first token."""
+        await self._first_token.wait()
+
+    def next_refresh_seconds(self) -> float | None:
+        """Return how far off the next refresh is; None while there is no token."""
+        snapshot = self.tokens.snapshot()
+        return snapshot.next_try_in if snapshot.usable else None
+
+    async def drain(self, timeout_seconds: float) -> int:
+        """Accept no more, let what is in flight finish; return how many were cut off."""
+        self._listener.stop()
+        return await self.plane.drain(timeout_seconds)
+
+    # Called by ``serving``.
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Open the listeners, then ask for the first token; whatever opens is closed by *stack*."""
+        settings = self.settings
+        await self._listen()
+        stack.callback(self.plane.close)
+        stack.callback(self._listener.stop)
+        self.vitals.listening = True
+        stack.callback(self.tokens.cache.on_change(self._token_changed))
+        await self.tokens.start()
+        stack.push_async_callback(self.tokens.stop)
+        self._admin = await self._control(server.admin_app(self.vitals), "admin", stack)
+        await self._control(server.ops_app(self.vitals), "ops", stack)
+        _log.info(
+            "listener.opened",
+            listen=self.addresses,
+            upstream=settings.upstream.url,
+            version=__version__,
+            **({"admin": self._admin.address} if self._admin else {}),
+        )
+        for address in settings.listen.address:
+            if isinstance(address, TcpAddress) and not address.loopback:
+                _log.warning(
+                    "listener.exposed",
+                    listen=str(address),
+                    detail=f"everyone who reaches {address} acts at {settings.upstream.url} as"
+                    f" client {settings.token.client_id}",
+                )
+
+    async def _listen(self) -> None:
+        configured = self.settings.listen.address
+        try:
+            await self._listener.start(compose.addresses(configured))
+        except OSError as error:
+            places = " ".join(str(address) for address in configured)
+            raise StartError(
+                f"cannot listen on {places}: {(error.strerror or str(error)).lower()};"
+                " free it, or set listen.address (BEARER_PROXY_LISTEN_ADDRESS) to another"
+            ) from None
+
+    async def _control(
+        self, app: server.web.Application, name: str, stack: AsyncExitStack
+    ) -> server.Running | None:
+        address = getattr(self.settings, name).address
+        if address is None:
+            return None
+        if isinstance(address, UnixAddress):
+            raise StartError(f"{name}.address must be host:port or off")
+        try:
+            running = await server.start(app, str(address))
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on {address}: {(error.strerror or str(error)).lower()};"
+                f" free it, or set {name}.address to another or to off"
+            ) from None
+        stack.push_async_callback(running.stop)
+        return running
+
+    def _token_changed(self) -> None:
+        credential = self.tokens.cache.current()
+        if credential is None:
+            return
+        log.protect(credential.token, rotating=True)
+        if not self._first_token.is_set():
+            self._first_token.set()
+            self.vitals.had_a_token = True
+            self._say_ready()
+
+    def _say_ready(self) -> None:
+        snapshot = self.tokens.snapshot()
+        local = self.addresses[0]
+        shown = local if local.startswith(("unix:", "fd:")) else f"http://{local}"
+        valid = duration(snapshot.expires_in or 0)
+        _log.info(
+            "proxy.ready",
+            detail=f"{shown} → {self.settings.upstream.url} token valid {valid}",
+            listen=self.addresses,
+            upstream=self.settings.upstream.url,
+            token_expires_in_seconds=round(snapshot.expires_in or 0),
+        )
+
+
+@asynccontextmanager
+async def serving(loaded: Loaded, output: Output) -> AsyncIterator[Running]:
+    """
+    Run the proxy that *loaded* describes until the context is left, which drains it.
+
+    StartError when an address can't be had; nothing stays open then.
+    """
+    for warning in loaded.warnings:
+        _log.warning("configuration.questionable", detail=warning)
+    async with AsyncExitStack() as stack:
+        running = Running(loaded, output)
+        stack.callback(running.access_log.flush)
+        await running.start(stack)
+        yield running
+        await running.drain(loaded.settings.drain.timeout_seconds)
+
+
+@asynccontextmanager
+async def serving_from_environment(environ: Mapping[str, str]) -> AsyncIterator[Running]:
+    """Run a proxy configured by *environ* alone: no file, no flag, not this process' variables."""
+    loaded = load({}, environ)
+    output = log.configure(loaded.settings.log.format, loaded.settings.log.level)
+    async with serving(loaded, output) as running:
+        yield running

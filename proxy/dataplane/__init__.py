@@ -1,0 +1,7 @@
+"""Moving bytes: sockets, connections and bodies. What may pass is policy's to say."""
+
+from proxy.dataplane.listener import Address, Listener
+from proxy.dataplane.plane import Limits, Plane, Route
+from proxy.dataplane.pool import Destination, Pool
+
+__all__ = ["Address", "Destination", "Limits", "Listener", "Plane", "Pool", "Route"]

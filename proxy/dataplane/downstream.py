@@ -1,0 +1,293 @@
+"""
+One client connection: heads are cut out of its bytes, judged, and answered one after the other.
+
+Attributes are grouped by how long they live. Bytes that come while a request is being answered are
+the next request's (pipelining); they wait, and beyond a bound the client does.
+"""
+
+import asyncio
+import socket
+import struct
+import time
+from typing import cast
+
+from proxy.dataplane.exchange import Exchange
+from proxy.dataplane.flow import Gate, Reason
+from proxy.dataplane.plane import Plane
+from proxy.errors import ProxyError
+from proxy.policy import answer, message, verdict
+from proxy.policy.message import Malformed, TooLarge
+from proxy.policy.verdict import Received
+
+# How long we listen to a client whose request was refused before it was read whole: closing at
+# once would reset the connection, and the reset may overtake the answer (RFC 9112 section 9.6).
+_LINGER_SECONDS = 2.0
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Downstream(asyncio.Protocol):
+    """The protocol of one client connection; ``listener`` makes one for each."""
+
+    __slots__ = (
+        "_block",
+        "_buffer",
+        "_exchange",
+        "_local",
+        "_plane",
+        "_received",
+        "_said_eof",
+        "_since",
+        "_transport",
+        "_until",
+        "gate",
+        "peer",
+    )
+
+    def __init__(self, plane: Plane) -> None:
+        # Process.
+        self._plane = plane
+        # Connection.
+        self._transport: asyncio.Transport
+        self.gate: Gate
+        self.peer = ""
+        self._local = ""
+        self._said_eof = False
+        self._until = 0.0  # lingering: what comes is discarded, until then
+        # The connection's last header block and what it meant: clients repeat it.
+        self._block = b""
+        self._received: Received | None = None
+        # Request.
+        self._buffer = b""
+        self._exchange: Exchange | None = None
+        self._since = 0.0  # since when a head is incomplete, or the connection idle
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Learn the transport, and between which addresses it runs."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.gate = Gate(transport)
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        if isinstance(peer, tuple):
+            self.peer = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+            self._local = local[0].partition("%")[0]
+        else:
+            self.peer = "unix"
+        self._since = time.monotonic()
+        self._plane.joined(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Give bytes to whom they belong: the request in hand, the next one, or nobody."""
+        exchange = self._exchange
+        if exchange is None:
+            if self._until:
+                return
+            if self._buffer:
+                data, self._buffer = self._buffer + data, b""
+            self._read(data)
+            return
+        if exchange.tunnelling:
+            exchange.client_bytes(data)
+            return
+        if not exchange.body_done:
+            data = exchange.feed(data)
+        if data and self._exchange is exchange:
+            self._wait_with(data)
+        elif data and not self._until:
+            self._read(data)
+
+    def eof_received(self) -> bool:
+        """
+        Treat the client's end as its departure, outside of tunnels.
+
+        A client that half-closes after its request can't be told from one that went away, and the
+        upstream must not go on working for the latter.
+        """
+        self._said_eof = True
+        if self._exchange is not None and self._exchange.tunnelling:
+            return self._exchange.client_said_eof()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Cancel what was in flight."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_lost()
+        self._plane.left(self)
+
+    def pause_writing(self) -> None:
+        """Have the upstream wait: the client takes no more for now."""
+        if self._exchange is not None:
+            self._exchange.client_is_full()
+
+    def resume_writing(self) -> None:
+        """Have the upstream go on."""
+        if self._exchange is not None:
+            self._exchange.client_drained()
+
+    # From bytes to requests.
+
+    def _read(self, data: bytes) -> None:
+        """Begin the requests in *data*, one after the other, for as long as each ends at once."""
+        while data and self._exchange is None and not self._until:
+            if data[:2] == b"\r\n":
+                data = data[2:]  # RFC 9112 section 2.2: one empty line before a request is ignored
+            end = data.find(b"\r\n\r\n", 0, self._plane.limits.head_bytes)
+            if end < 0:
+                self._wait_for_head(data)
+                return
+            data = self._begin(data, end)
+        if data and self._exchange is not None:
+            self._wait_with(data)
+
+    def _begin(self, data: bytes, end: int) -> bytes:
+        """Begin the request whose head ends at *end*; return what is not of it."""
+        rules = self._plane.route.rules
+        line_end = data.find(b"\r\n")
+        line, block, rest = data[:line_end], data[line_end + 2 : end + 2], data[end + 4 :]
+        try:
+            method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
+            received = self._received
+            if received is None or block != self._block or minor != received.minor:
+                received = verdict.read(block, minor=minor, rules=rules, local=self._local)
+                self._block, self._received = block, received
+        except Malformed as reason:
+            self._refuse(verdict.malformed(reason))
+            return b""
+        exchange = self._exchange = Exchange(self, self._plane, method, target, received)
+        if rest and not exchange.body_done:
+            rest = exchange.feed(rest)
+        if self._exchange is exchange:
+            exchange.begin()
+        return rest
+
+    def _wait_for_head(self, data: bytes) -> None:
+        """Keep an incomplete head, unless it is too long or can't become one."""
+        limit = self._plane.limits.head_bytes
+        if len(data) >= limit:
+            self._refuse(
+                verdict.malformed(TooLarge(f"a head of over {limit} bytes (limits.head_bytes)"))
+            )
+        elif reason := message.hopeless(data):
+            self._refuse(verdict.malformed(Malformed(reason)))
+        else:
+            if not self._buffer:
+                self._since = time.monotonic()
+            self._buffer = data
+
+    def _wait_with(self, data: bytes) -> None:
+        """Keep what a pipelining client sent ahead."""
+        self._buffer += data
+        if len(self._buffer) >= self._plane.limits.head_bytes:
+            self.gate.close(Reason.AHEAD)
+
+    # Asked by the exchange.
+
+    def write(self, data: bytes) -> None:
+        """Send *data*; ``Exchange.client_is_full`` is called when that is too much for now."""
+        self._transport.write(data)
+
+    def write_eof(self) -> bool:
+        """Pass on a tunnel's end; True while the client's own half goes on."""
+        if self._said_eof or self._transport.is_closing():
+            return False
+        self._transport.write_eof()
+        return True
+
+    def tunnel_opens(self) -> None:
+        """Hand over what the client sent ahead of the 101."""
+        data, self._buffer = self._buffer, b""
+        self.gate.open(Reason.AHEAD)
+        if data and self._exchange is not None:
+            self._exchange.client_bytes(data)
+
+    def exchange_ended(self, *, keep_alive: bool, linger: bool) -> None:
+        """Take up the next request, or close: at once, or after listening for a while."""
+        self._exchange = None
+        if not keep_alive or self._plane.draining:
+            self._close(linger=linger)
+            return
+        self._since = time.monotonic()
+        self.gate.open(Reason.PEER_IS_FULL | Reason.NOT_YET_SENT | Reason.AHEAD)
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
+            self._read(data)
+
+    def cut_off(self, *, visibly: bool) -> None:
+        """
+        End an answer that can't be completed.
+
+        *visibly*: its end would be the connection's, so that only a reset tells it from a whole.
+        """
+        self._exchange = None
+        if visibly and (sock := self._transport.get_extra_info("socket")) is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    # Ends.
+
+    def _refuse(self, error: ProxyError) -> None:
+        """Answer bytes that are no request; what follows them can't be trusted either."""
+        request_id = self._plane.new_request_id()
+        self.write(
+            answer.own(
+                error, request_id=request_id, wall=time.time(), keep_alive=False, to_head=False
+            )
+        )
+        self._plane.journal.record(
+            time.time(),
+            b"-",
+            b"-",
+            error.status,
+            error.kind.side,
+            0.0,
+            None,
+            0,
+            0,
+            request_id,
+            error.code,
+            self.peer,
+        )
+        self._close(linger=True)
+
+    def _close(self, *, linger: bool) -> None:
+        self._buffer = b""
+        if linger and not self._said_eof and not self._transport.is_closing():
+            self._until = time.monotonic() + _LINGER_SECONDS
+            self.gate.open(Reason.PEER_IS_FULL | Reason.NOT_YET_SENT | Reason.AHEAD)
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def drain(self) -> None:
+        """Take no further request; close as soon as nothing is in flight."""
+        if self._exchange is None and not self._until:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    def sweep(self, now: float) -> None:
+        """Act on whatever is overdue."""
+        limits = self._plane.limits
+        if self._exchange is not None:
+            self._exchange.sweep(now)
+        elif self._until:
+            if now >= self._until:
+                self._transport.abort()
+        elif self._buffer:
+            if 0 < limits.head_seconds <= now - self._since:
+                self._refuse(_head_too_slow(limits.head_seconds))
+        elif 0 < limits.keep_alive_seconds <= now - self._since:
+            self._transport.close()
+
+
+def _head_too_slow(seconds: float) -> ProxyError:
+    return ProxyError(
+        "request_timeout",
+        f"The request's head was not complete after {seconds:g} s.",
+        hint="The limit is [limits] head_seconds.",
+    )

@@ -1,0 +1,166 @@
+"""What all connections of the data plane share: one route, the limits, the journal, the clock."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.policy.credential import Credentials
+from proxy.policy.verdict import Rules
+
+if TYPE_CHECKING:
+    from proxy.dataplane.pool import Pool
+
+# Time-outs are looked at this often: precise enough for limits of seconds, and one timer for all.
+SWEEP_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a peer may send or take, in bytes and seconds; 0 means no limit."""
+
+    head_bytes: int = 65536
+    head_seconds: float = 10
+    body_idle_seconds: float = 60
+    keep_alive_seconds: float = 75
+    response_head_seconds: float = 60
+    response_idle_seconds: float = 300
+    replay_max_bytes: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """All that belongs to one upstream; a second upstream is a second one of these."""
+
+    rules: Rules
+    credentials: Credentials
+    pool: "Pool"
+    wait_seconds: float = 5
+
+
+class Journal(Protocol):
+    """Where finished requests are told; called once for each, and must not block."""
+
+    def record(
+        self,
+        time: float,
+        method: bytes,
+        target: bytes,
+        status: int,
+        side: str,
+        duration: float,
+        first_byte: float | None,
+        request_bytes: int,
+        response_bytes: int,
+        request_id: bytes,
+        error: str,
+        client: str,
+    ) -> None:
+        """
+        Tell one that is over; *time* is Unix time, *duration* and *first_byte* are seconds.
+
+        *side* is whose answer it was, *error* the code of ours, empty if it was not. Bytes are
+        those of the bodies.
+        """
+        ...
+
+
+class Swept(Protocol):
+    """A connection, as the sweeping timer sees it."""
+
+    def sweep(self, now: float) -> None:
+        """Act on whatever is overdue at *now*, in seconds of the monotonic clock."""
+        ...
+
+    def drain(self) -> None:
+        """Take no further request; close as soon as nothing is in flight."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class NoJournal:
+    """A journal that nobody reads."""
+
+    def record(self, *_: object) -> None:
+        """Forget it."""
+
+
+@dataclass(slots=True)
+class Plane:
+    """
+    The shared half of every connection.
+
+    ``draining`` is set once and for good. ``connections`` are the clients' ones that are open.
+    """
+
+    route: Route
+    limits: Limits = field(default_factory=Limits)
+    journal: Journal = field(default_factory=NoJournal)
+    draining: bool = False
+    connections: set[Swept] = field(default_factory=set)
+    _id_prefix: bytes = field(default_factory=lambda: os.urandom(6).hex().encode())
+    _id_count: int = 0
+    _timer: asyncio.TimerHandle | None = None
+    _empty: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def new_request_id(self) -> bytes:
+        """Return an id that no other request of this or another process has."""
+        self._id_count += 1
+        return b"%b-%06x" % (self._id_prefix, self._id_count)
+
+    def joined(self, connection: Swept) -> None:
+        """Count *connection* as open."""
+        self.connections.add(connection)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def left(self, connection: Swept) -> None:
+        """Count *connection* as closed."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        for connection in self._all():
+            connection.sweep(now)
+        self.route.pool.sweep(now)
+        if self.connections or self.route.pool.idle_count:
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def _all(self) -> Iterable[Swept]:
+        return tuple(self.connections)  # closing one changes the set
+
+    async def drain(self, timeout_seconds: float) -> int:
+        """
+        Let what is in flight finish, for *timeout_seconds* at most; return how many did not.
+
+        Idle connections close at once, the others after their answer. What is left is aborted.
+        """
+        self.draining = True
+        for connection in self._all():
+            connection.drain()
+        if self.connections:
+            self._empty.clear()
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await self._empty.wait()
+            except TimeoutError:
+                pass
+        left = self._all()
+        for connection in left:
+            connection.abort()
+        return len(tuple(left))
+
+    def close(self) -> None:
+        """Stop the timer and close the idle upstream connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.route.pool.close()

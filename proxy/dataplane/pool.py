@@ -1,0 +1,169 @@
+"""
+Upstream connections: which one a request gets, and when an idle one is closed.
+
+Rule 1: last in, first out. The connection used most recently is the least likely to have been
+        closed by the upstream in the meantime.
+
+Rule 2: nothing waits here but ``connect``, and every failure of it has a code of the error table.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import aiohappyeyeballs
+
+from proxy.dataplane.upstream import Upstream
+from proxy.errors import ProxyError
+from proxy.policy.target import Base
+
+# Go's Transport closes idle connections after 90 s, most servers after 60 to 75: stay below those.
+_IDLE_SECONDS = 55.0
+# RFC 8305 section 5 recommends 250 ms before the next address is tried beside the first.
+_HAPPY_EYEBALLS_DELAY = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where to connect, and how long that may take in seconds; *tls* is None for plain http."""
+
+    base: Base
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    connect_timeout_seconds: float = 10
+    send_via: bool = True
+
+    @property
+    def name(self) -> str:
+        """The destination in words for an error's detail."""
+        return self.base.url
+
+
+class Pool:
+    """The connections to one upstream. Idle ones are kept; leased ones are their exchange's."""
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self._idle: list[Upstream] = []
+
+    @property
+    def idle_count(self) -> int:
+        """How many connections wait for a request."""
+        return len(self._idle)
+
+    def lease(self, *, certain: bool) -> Upstream | None:
+        """
+        Return an idle connection, or None if one has to be made.
+
+        *certain*: the request must not be sent twice, so the socket is asked whether the upstream
+        has closed it; without that, the event loop's knowledge (which may be a turn old) will do.
+        """
+        while self._idle:
+            upstream = self._idle.pop()
+            if upstream.is_closing() or (certain and upstream.has_unread_input()):
+                upstream.abort()
+                continue
+            return upstream
+        return None
+
+    def release(self, upstream: Upstream) -> None:
+        """Take back a connection whose last answer was complete."""
+        stated = upstream.keep_alive_seconds
+        # A second earlier than the server said, so that it does not close while we send.
+        upstream.idle_until = time.monotonic() + (max(stated - 1, 0) if stated else _IDLE_SECONDS)
+        self._idle.append(upstream)
+
+    def forget(self, upstream: Upstream) -> None:
+        """Drop a connection that was lost while idle."""
+        if upstream in self._idle:
+            self._idle.remove(upstream)
+
+    def sweep(self, now: float) -> None:
+        """Close what has been idle for too long."""
+        overdue = [upstream for upstream in self._idle if upstream.idle_until <= now]
+        for upstream in overdue:
+            self._idle.remove(upstream)
+            upstream.abort()
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for upstream in self._idle:
+            upstream.abort()
+        self._idle.clear()
+
+    async def connect(self) -> Upstream:
+        """Return a new connection, or raise the ProxyError that says why there is none."""
+        destination = self.destination
+        try:
+            async with asyncio.timeout(destination.connect_timeout_seconds):
+                return await self._connect()
+        except TimeoutError:
+            raise ProxyError(
+                "upstream_timeout",
+                f"{destination.name} did not accept a connection within "
+                f"{destination.connect_timeout_seconds:g} s.",
+                hint="Check the network between here and the upstream, and upstream.url.",
+                proxy_status="connection_timeout",
+            ) from None
+        except (OSError, ssl.CertificateError) as error:
+            raise _translated(error, destination) from error
+
+    async def _connect(self) -> Upstream:
+        destination = self.destination
+        loop = asyncio.get_running_loop()
+        addresses = await loop.getaddrinfo(
+            destination.host, destination.port, type=socket.SOCK_STREAM
+        )
+        sock = await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1, loop=loop
+        )
+        try:
+            _, upstream = await loop.create_connection(
+                partial(Upstream, self.destination.base, self.forget, self.destination.send_via),
+                sock=sock,
+                ssl=destination.tls,
+                server_hostname=destination.host if destination.tls else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
+        return upstream
+
+
+def _translated(error: Exception, destination: Destination) -> ProxyError:
+    """Return what a failed connection attempt means; only its kind is told, never its text."""
+    name = destination.name
+    if isinstance(error, ssl.SSLCertVerificationError | ssl.CertificateError):
+        reason = getattr(error, "verify_message", "") or "certificate not valid"
+        return ProxyError(
+            "upstream_tls_failed",
+            f"The certificate of {name} was not accepted: {reason}.",
+            hint="If the upstream uses a private authority, name its PEM file: upstream.ca_file.",
+            proxy_status="tls_certificate_error",
+        )
+    if isinstance(error, ssl.SSLError):
+        return ProxyError(
+            "upstream_tls_failed",
+            f"No TLS session with {name}: {error.reason or 'handshake failed'}.",
+            hint="Does the upstream speak TLS on this port?",
+        )
+    if isinstance(error, socket.gaierror):
+        return ProxyError(
+            "upstream_dns_failed",
+            f"The name {destination.host} could not be resolved.",
+            hint="Check upstream.url and this machine's resolver.",
+        )
+    if destination.tls and isinstance(error, ConnectionResetError | ConnectionAbortedError):
+        return ProxyError("upstream_tls_failed", f"{name} broke off the TLS handshake.")
+    refused = isinstance(error, ConnectionRefusedError)
+    return ProxyError(
+        "upstream_unreachable",
+        f"{name} can't be reached at {destination.host}:{destination.port}"
+        f"{' (connection refused)' if refused else ''}.",
+        hint="Is it running, and does upstream.url name the right host and port?",
+        proxy_status="connection_refused" if refused else "destination_ip_unroutable",
+    )

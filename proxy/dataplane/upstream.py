@@ -1,0 +1,294 @@
+"""
+One connection to the upstream, from its answer's first byte to the last.
+
+It belongs to one exchange at a time, from ``start`` until ``Exchange.finished``; while it belongs
+to none, any byte on it is one too many and closes it (a late or second answer must never reach the
+next request).
+"""
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from proxy.dataplane.flow import Gate, Reason
+from proxy.errors import ProxyError
+from proxy.policy import answer, framing, message
+from proxy.policy.answer import Answered
+from proxy.policy.message import Malformed
+from proxy.policy.target import Base
+
+if TYPE_CHECKING:
+    from proxy.dataplane.exchange import Exchange
+
+# Envoy allows 60 KiB, nginx one page by default, Go 10 MiB: enough for any cookie jar.
+_HEAD_LIMIT = 131072
+_INTERIM_LIMIT = 32  # interim answers to one request; more is a loop, not a hint
+
+
+class Upstream(asyncio.Protocol):
+    """The protocol of one upstream connection; ``pool.Pool`` makes, leases and keeps them."""
+
+    __slots__ = (
+        "_answered",
+        "_block",
+        "_body",
+        "_buffer",
+        "_forget",
+        "_interim",
+        "_said_eof",
+        "_transport",
+        "base",
+        "exchange",
+        "gate",
+        "idle_until",
+        "keep_alive_seconds",
+        "requests",
+        "send_via",
+        "tunnelling",
+    )
+
+    def __init__(self, base: Base, forget: Callable[["Upstream"], None], send_via: bool) -> None:
+        # Connection.
+        self.base = base
+        self.send_via = send_via
+        self._forget = forget
+        self._transport: asyncio.Transport
+        self.gate: Gate
+        self.requests = 0
+        self.idle_until = 0.0
+        self.keep_alive_seconds = 0
+        # The connection's last header block and what it meant: servers repeat it.
+        self._block = b""
+        self._answered: Answered | None = None
+        # Request.
+        self.exchange: Exchange | None = None
+        self._buffer = b""
+        self._body: framing.Body | None = None
+        self._interim = 0
+        self.tunnelling = False
+        self._said_eof = False
+
+    # Asked by pool and exchange.
+
+    @property
+    def reused(self) -> bool:
+        """Tell whether the request in hand is not the connection's first."""
+        return self.requests > 1
+
+    def is_closing(self) -> bool:
+        """Tell whether the connection can't be used any more."""
+        return self._transport.is_closing()
+
+    def has_unread_input(self) -> bool:
+        """Tell whether the socket holds bytes or an end that the loop has not delivered yet."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def start(self, exchange: "Exchange", first: bytes) -> None:
+        """Belong to *exchange* and send its *first* bytes."""
+        self.exchange = exchange
+        self.requests += 1
+        self._transport.write(first)
+
+    def write(self, data: bytes) -> None:
+        """Send *data*; ``Exchange.upstream_is_full`` is called when that is too much for now."""
+        self._transport.write(data)
+
+    def write_eof(self) -> bool:
+        """Say that nothing more will be sent (in a tunnel); True while more may be received."""
+        if self._transport.can_write_eof() and not self._said_eof:
+            self._transport.write_eof()
+            return True
+        self._transport.close()  # TLS has no half-closed state
+        return False
+
+    def close(self) -> None:
+        """Close once everything written has been sent; no exchange is told."""
+        self.exchange = None
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once; no exchange is told."""
+        self.exchange = None
+        self._transport.abort()
+
+    def resume(self, head: bytes) -> None:
+        """Go on with an answer that ``Exchange.answer_begins`` held back, now as *head*."""
+        rest, self._buffer = self._buffer, b""
+        self.gate.open(Reason.HELD)
+        if self.exchange is not None:
+            self._go_on(self.exchange, head, rest)
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Learn the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.gate = Gate(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read an answer's head, pass on its body, or a tunnel's bytes."""
+        exchange = self.exchange
+        if exchange is None:
+            self._transport.abort()
+        elif self.tunnelling:
+            exchange.tunnel_bytes(data)
+        elif self._body is None:
+            self._read_head(exchange, data)
+        else:
+            self._read_body(exchange, data)
+
+    def eof_received(self) -> bool:
+        """Let a tunnel's other half live on; anything else ends with the connection."""
+        if self.tunnelling and self.exchange is not None:
+            self._said_eof = True
+            return self.exchange.upstream_said_eof()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell the exchange, if there is one, else the pool."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            self._forget(self)
+            return
+        if isinstance(self._body, framing.UntilClose) and error is None:
+            exchange.answer_ends(b"", b"", trailers=b"")
+            exchange.finished(reusable=False)
+        else:
+            exchange.upstream_lost(self)
+
+    def pause_writing(self) -> None:
+        """Have the client wait: the upstream takes no more for now."""
+        if self.exchange is not None:
+            self.exchange.upstream_is_full()
+
+    def resume_writing(self) -> None:
+        """Have the client go on."""
+        if self.exchange is not None:
+            self.exchange.upstream_drained()
+
+    # The answer, in the order in which it comes.
+
+    def _read_head(self, exchange: "Exchange", data: bytes) -> None:
+        exchange.answer_seen = True
+        if self._buffer:
+            data, self._buffer = self._buffer + data, b""
+        while data:
+            end = data.find(b"\r\n\r\n", 0, _HEAD_LIMIT)
+            if end < 0:
+                self._wait_for_more(exchange, data)
+                return
+            line_end = data.find(b"\r\n")
+            head, data = data[: end + 2], data[end + 4 :]
+            try:
+                status, minor, answered = self._understand(head, line_end)
+                if status < 200 and status != 101:
+                    self._pass_interim(exchange, status, head[9:line_end], answered)
+                    continue
+                body = framing.of_response(
+                    status,
+                    answered.lengths,
+                    answered.codings,
+                    minor=minor,
+                    to_head=exchange.to_head,
+                )
+                if status == 101 and not (exchange.offers_upgrade and answered.upgrade):
+                    raise Malformed("it switches protocols unasked")
+            except Malformed as reason:
+                self._fail(exchange, str(reason))
+                return
+            self._begin(exchange, status, head[9:line_end], answered, body, data)
+            return
+
+    def _understand(self, head: bytes, line_end: int) -> tuple[int, int, Answered]:
+        status, _, minor = message.status_line(head[:line_end])
+        block = head[line_end + 2 :]
+        answered = self._answered
+        if answered is None or block != self._block or minor != answered.minor:
+            answered = answer.read(block, minor=minor, send_via=self.send_via)
+            self._block, self._answered = block, answered
+        return status, minor, answered
+
+    def _wait_for_more(self, exchange: "Exchange", data: bytes) -> None:
+        """Keep an incomplete head, unless it is too long or can't become one."""
+        start = b"HTTP/1."
+        if len(data) >= _HEAD_LIMIT:
+            self._fail(exchange, f"its head is over {_HEAD_LIMIT} bytes")
+        elif data[: len(start)] != start[: len(data)]:
+            self._fail(exchange, "its first bytes are not HTTP/1")
+        else:
+            self._buffer = data
+
+    def _pass_interim(
+        self, exchange: "Exchange", status: int, line: bytes, answered: Answered
+    ) -> None:
+        self._interim += 1
+        if self._interim > _INTERIM_LIMIT:
+            raise Malformed(f"it sent more than {_INTERIM_LIMIT} interim answers")
+        exchange.interim(status, line, answered)
+
+    def _begin(
+        self,
+        exchange: "Exchange",
+        status: int,
+        line: bytes,
+        answered: Answered,
+        body: int,
+        data: bytes,
+    ) -> None:
+        self._interim = 0
+        self._body = framing.reader(body)
+        self.tunnelling = status == 101
+        self.keep_alive_seconds = answered.keep_alive_seconds
+        head = exchange.answer_begins(status, line, answered, body)
+        if head is None:
+            self.gate.close(Reason.HELD)
+            self._buffer = data
+            return
+        self._go_on(exchange, head, data)
+
+    def _go_on(self, exchange: "Exchange", head: bytes, data: bytes) -> None:
+        """Pass on *head* and what of the body came with it, in one write if it is not much."""
+        body = self._body
+        if self.tunnelling:
+            exchange.tunnel_opens(head, data)
+        elif body is not None and body.done:
+            self._end(exchange, head, b"", data)
+        else:
+            self._read_body(exchange, data, head)
+
+    def _read_body(self, exchange: "Exchange", data: bytes, head: bytes = b"") -> None:
+        body = self._body
+        assert body is not None
+        try:
+            piece, rest = body.feed(data) if data else (b"", b"")
+        except Malformed as reason:
+            if head:
+                exchange.retract()
+            self._fail(exchange, str(reason))
+            return
+        if body.done:
+            self._end(exchange, head, piece, rest)
+        else:
+            exchange.answer_goes_on(head, piece)
+
+    def _end(self, exchange: "Exchange", head: bytes, piece: bytes, rest: bytes) -> None:
+        body, self._body = self._body, None
+        assert body is not None
+        exchange.answer_ends(head, piece, trailers=body.trailers)
+        answered = self._answered
+        # Bytes behind the end are nobody's answer: such a connection gets no further request.
+        reusable = answered is not None and answered.keep_alive and not rest
+        self.exchange = None
+        exchange.finished(reusable=reusable)
+
+    def _fail(self, exchange: "Exchange", reason: str) -> None:
+        self.abort()
+        exchange.fail(
+            ProxyError(
+                "upstream_bad_response",
+                f"The answer of {self.base.url} is not acceptable HTTP: {reason}.",
+            )
+        )

@@ -1,0 +1,220 @@
+"""
+What the client is told: an upstream's answer passed on, or one of our own.
+
+Rule 1: an upstream's answer passes unaltered, its 401 included; only fields of this hop are taken
+        out, and ours put behind the others.
+
+Rule 2: ambiguous framing from the upstream is an error of the upstream (502), as much as a client's
+        is one of the client.
+
+References: RFC 9110 section 7.6, RFC 9112 section 6, RFC 9209, RFC 9457.
+"""
+
+import json
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from proxy.errors import ProxyError
+from proxy.policy import framing, headers, message, target
+from proxy.policy.headers import Kind
+from proxy.policy.message import Malformed
+from proxy.policy.target import Base
+
+_FIELD_LIMIT = 200  # twice what we accept ourselves: upstreams set many cookies
+
+
+@dataclass(slots=True)
+class Answered:
+    """
+    An upstream's header block, understood: it holds for every answer that repeats the block.
+
+    *fields* is what goes downstream of it. *located* are its pairs where a Location among them has
+    to be rewritten for each client, else empty. *keep_alive_seconds* is 0 if nothing was said.
+    """
+
+    fields: bytes
+    located: message.Fields
+    lengths: list[bytes]
+    codings: list[bytes]
+    minor: int
+    keep_alive: bool
+    keep_alive_seconds: int
+    upgrade: bytes
+    has_request_id: bool
+
+
+def read(block: bytes, *, minor: int, send_via: bool) -> Answered:
+    """Return what an upstream's header *block* means, or raise Malformed."""
+    pairs = message.fields(block, limit=_FIELD_LIMIT)
+    noticed: dict[Kind, list[bytes]] = {}
+    for name, value in pairs:
+        kind = headers.kind_of(name)
+        if kind:
+            noticed.setdefault(kind, []).append(value)
+    lengths = noticed.get(Kind.CONTENT_LENGTH, [])
+    codings = noticed.get(Kind.TRANSFER_ENCODING, [])
+    framing.of_request(lengths, codings, minor=minor)
+    options = headers.nominated(noticed.get(Kind.CONNECTION, []))
+    if b"content-length" in options:
+        raise Malformed("Connection names Content-Length")
+    kept = [
+        pair
+        for pair in pairs
+        if headers.kind_of(pair[0]) not in _DROPPED and pair[0].lower() not in options
+    ]
+    via = (headers.VIA if minor else headers.VIA_1_0) if send_via else b""
+    return Answered(
+        fields=headers.serialise(kept) + via,
+        located=kept if Kind.LOCATION in noticed else [],
+        lengths=lengths,
+        codings=codings,
+        minor=minor,
+        keep_alive=b"close" not in options if minor else b"keep-alive" in options,
+        keep_alive_seconds=_keep_alive_seconds(noticed.get(Kind.KEEP_ALIVE, [])),
+        upgrade=b", ".join(noticed.get(Kind.UPGRADE, [])) if b"upgrade" in options else b"",
+        has_request_id=Kind.REQUEST_ID in noticed,
+    )
+
+
+# What is special in a request may be plain in an answer: only these belong to the hop.
+_DROPPED = frozenset(
+    (Kind.CONNECTION, Kind.TRANSFER_ENCODING, Kind.UPGRADE, Kind.KEEP_ALIVE, Kind.TE)
+)
+
+
+def _keep_alive_seconds(values: list[bytes]) -> int:
+    """Return the server's own idle time-out, so that we close before it does."""
+    for parameter in (p for value in values for p in message.options(value)):
+        name, _, seconds = parameter.partition(b"=")
+        if name.strip() == b"timeout" and seconds.strip().isdigit():
+            return min(int(seconds), 86400)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What the head of an answer owes to the request that it answers."""
+
+    host: bytes
+    minor: int
+    request_id: bytes
+    to_head: bool
+    keep_alive: bool
+
+
+def pass_on(
+    status: int, rest_of_line: bytes, answered: Answered, *, body: int, client: Client, base: Base
+) -> bytes:
+    """
+    Return the head to send to *client* for an upstream's answer whose body has the framing *body*.
+
+    *rest_of_line* is the status line from the status on, as received.
+    """
+    fields = answered.fields
+    if answered.located:
+        fields = _with_locations(answered, base=base, host=client.host)
+    if answered.lengths and (status < 200 or status == 204):
+        fields = _without_length(fields)
+    return b"HTTP/1.1 %b\r\n%b%b%b\r\n" % (
+        rest_of_line,
+        fields,
+        b"" if answered.has_request_id else b"X-Request-Id: %b\r\n" % client.request_id,
+        _hop(status, answered, body=body, client=client),
+    )
+
+
+def _hop(status: int, answered: Answered, *, body: int, client: Client) -> bytes:
+    """Return the fields that hold for the client's hop alone, and our note on a server error."""
+    lines = b""
+    if status == 101:
+        return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % answered.upgrade
+    if body < 0 and client.minor:
+        lines = b"Transfer-Encoding: chunked\r\n"
+    if status >= 200:
+        if not client.keep_alive:
+            lines += b"Connection: close\r\n"
+        elif not client.minor:
+            lines += b"Connection: keep-alive\r\n"
+        if status >= 500:
+            lines += b"Proxy-Status: bearer-proxy; received-status=%d\r\n" % status
+    return lines
+
+
+def _with_locations(answered: Answered, *, base: Base, host: bytes) -> bytes:
+    rewritten = [
+        (name, target.to_local(value, base=base, host=host))
+        if headers.kind_of(name) is Kind.LOCATION
+        else (name, value)
+        for name, value in answered.located
+    ]
+    # What follows the upstream's own fields (Via) stays as it is.
+    return (
+        headers.serialise(rewritten) + answered.fields[len(headers.serialise(answered.located)) :]
+    )
+
+
+def _without_length(fields: bytes) -> bytes:
+    """Return *fields* without Content-Length, which RFC 9110 section 8.6 forbids in 1xx and 204."""
+    return b"".join(
+        line + b"\r\n"
+        for line in fields.split(b"\r\n")
+        if line and line.partition(b":")[0].lower() != b"content-length"
+    )
+
+
+def own(
+    error: ProxyError, *, request_id: bytes, wall: float, keep_alive: bool, to_head: bool
+) -> bytes:
+    """Return the whole answer, head and body, that *error* is to a client; *wall* is Unix time."""
+    body = problem(error, request_id=request_id)
+    lines = [
+        f"HTTP/1.1 {error.status} {_REASONS[error.status]}",
+        "Server: bearer-proxy",
+        f"Date: {formatdate(wall, usegmt=True)}",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        f"X-Request-Id: {request_id.decode('ascii')}",
+        f"Proxy-Status: bearer-proxy; error={error.proxy_status}; details={_quoted(error.detail)}",
+    ]
+    if error.retry_after is not None:
+        lines.append(f"Retry-After: {error.retry_after}")
+    lines.append("Connection: keep-alive" if keep_alive else "Connection: close")
+    head = "\r\n".join([*lines, "", ""]).encode("ascii", "replace")
+    return head if to_head else head + body
+
+
+def problem(error: ProxyError, *, request_id: bytes) -> bytes:
+    """Return *error* as the JSON of RFC 9457, ending in a newline."""
+    members: dict[str, object] = {
+        "type": f"urn:bearer-proxy:error:{error.code}",
+        "title": error.kind.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": f"urn:request:{request_id.decode('ascii')}",
+        "code": error.code,
+    }
+    if error.retry_after is not None:
+        members["retry_after"] = error.retry_after
+    if error.hint:
+        members["hint"] = error.hint
+    return json.dumps(members, ensure_ascii=True).encode("ascii") + b"\n"
+
+
+def _quoted(text: str) -> str:
+    """Return *text* as a string of RFC 9651, which knows printable ASCII only."""
+    plain = "".join(c if " " <= c <= "~" else "?" for c in text)
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_REASONS = {
+    400: "Bad Request",
+    403: "Forbidden",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    431: "Request Header Fields Too Large",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    508: "Loop Detected",
+}

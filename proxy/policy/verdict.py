@@ -1,0 +1,294 @@
+"""
+The one question asked for every request: forward it as which bytes, or refuse it why?
+
+It is asked in two steps, because a keep-alive client repeats its header block byte for byte.
+``read`` takes a block apart; what it returns holds for as long as the connection sends the same
+block. ``judge`` takes the request line and the moment's credential, and does nothing that ``read``
+could have done.
+
+Rule 1: a refusal means that the upstream is never touched.
+
+Rule 2: ambiguous HTTP is refused, never repaired; what is sent is our own serialisation of what was
+        understood, never the client's bytes around a doubt.
+
+Rule 3: no credential, no forwarding.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proxy.errors import ProxyError
+from proxy.policy import framing, headers, message, target
+from proxy.policy.admission import Admission, check_host, check_origin, split_authority
+from proxy.policy.credential import Credential
+from proxy.policy.headers import Kind
+from proxy.policy.message import Malformed, TooLarge
+from proxy.policy.replay import idempotent
+from proxy.policy.target import Base
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides, besides the request: one upstream behind one listener. Sizes in bytes."""
+
+    base: Base
+    admission: Admission
+    head_fields: int = 100
+    target_bytes: int = 16384
+    body_bytes: int = 0  # 0: no limit
+    send_via: bool = True
+    refuse_inbound: bool = False  # a client that authenticates itself is refused, not overruled
+
+
+@dataclass(slots=True)
+class Received:
+    """
+    A client's header block, understood. *fields* is what goes upstream of it, ours included.
+
+    *refusal* is what admission says of its Host and Origin; *host_refusal* the part of it that an
+    absolute-form target may overrule.
+    """
+
+    fields: bytes
+    framing: int
+    host: bytes
+    minor: int
+    keep_alive: bool
+    request_id: bytes
+    upgrade: bool
+    expects_continue: bool
+    host_refusal: ProxyError | None
+    refusal: ProxyError | None
+
+
+class Situation(NamedTuple):
+    """What the verdict depends on beyond the request: rules, credential (or its lack), an id."""
+
+    rules: Rules
+    credential: Credential | ProxyError
+    request_id: bytes
+
+
+class Forward(NamedTuple):
+    """Send *head*, then a body of *framing*; *credential* is the one that *head* carries."""
+
+    head: bytes
+    framing: int
+    credential: Credential
+    idempotent: bool
+
+
+class Refuse(NamedTuple):
+    """Answer *error*; the upstream is not to hear of the request."""
+
+    error: ProxyError
+
+
+def malformed(reason: Malformed) -> ProxyError:
+    """Return the answer to a request that can't be read in exactly one way."""
+    if isinstance(reason, TooLarge):
+        return ProxyError("head_too_large", f"The request has {reason}.")
+    return ProxyError("bad_request", f"The request is not acceptable HTTP: {reason}.")
+
+
+def judge(
+    method: bytes, wanted: bytes, received: Received, situation: Situation
+) -> Forward | Refuse:
+    """Return the verdict on *method* and target *wanted* under the *received* fields."""
+    rules, credential, request_id = situation
+    if method in (b"CONNECT", b"TRACE"):
+        return Refuse(_method_refused(method))
+    if received.refusal is not None:
+        return Refuse(received.refusal)
+    if received.host_refusal is not None and not _names_itself(wanted, received, rules.base):
+        return Refuse(received.host_refusal)
+    if rules.body_bytes and received.framing > rules.body_bytes:
+        return Refuse(body_too_large(rules.body_bytes))
+    try:
+        path = target.to_send(wanted, method=method, base=rules.base)
+    except ProxyError as error:
+        return Refuse(error)
+    if isinstance(credential, ProxyError):
+        return Refuse(credential)
+    made_id = b"" if received.request_id else b"X-Request-Id: %b\r\n" % request_id
+    head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (
+        method,
+        path,
+        received.fields,
+        made_id,
+        credential.line,
+    )
+    return Forward(head, received.framing, credential, idempotent(method))
+
+
+def body_too_large(limit: int) -> ProxyError:
+    """Return the error for a request body over *limit* bytes."""
+    return ProxyError(
+        "body_too_large",
+        f"The request body is over {limit} bytes.",
+        hint="The limit is [limits] body_bytes.",
+    )
+
+
+def _method_refused(method: bytes) -> ProxyError:
+    return ProxyError(
+        "method_not_allowed",
+        f"{method.decode('ascii')} is not forwarded: this is a reverse proxy for one API.",
+        hint="Send the API request itself, without a tunnel.",
+    )
+
+
+def _names_itself(wanted: bytes, received: Received, base: Base) -> bool:
+    """Tell whether an absolute-form target says the same as Host, and means the upstream."""
+    authority = target.authority_of(wanted)
+    return authority.lower() == received.host.lower() and base.names(b"http", authority)
+
+
+def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
+    """
+    Return what a client's header *block* means; *local* is the address that it came in at.
+
+    Raises Malformed for what can't be read in one way only.
+    """
+    pairs = message.fields(block, limit=rules.head_fields)
+    noticed: dict[Kind, list[bytes]] = {}
+    for name, value in pairs:
+        kind = headers.kind_of(name)
+        if kind:
+            noticed.setdefault(kind, []).append(value)
+    body = framing.of_request(
+        noticed.get(Kind.CONTENT_LENGTH, []), noticed.get(Kind.TRANSFER_ENCODING, []), minor=minor
+    )
+    host = _host(noticed.get(Kind.HOST, []), minor=minor)
+    options = headers.nominated(noticed.get(Kind.CONNECTION, []))
+    if b"content-length" in options:
+        raise Malformed("Connection names Content-Length")
+    upgrade = _upgrade(noticed.get(Kind.UPGRADE, []), options, minor=minor)
+    request_id = _request_id(noticed.get(Kind.REQUEST_ID, []), options)
+    kept = [pair for pair in pairs if _passes(pair[0], options, minor, bool(request_id))]
+    return Received(
+        fields=_outgoing(kept, noticed, rules, body=body, upgrade=upgrade, minor=minor),
+        framing=body,
+        host=host,
+        minor=minor,
+        keep_alive=b"close" not in options if minor else b"keep-alive" in options,
+        request_id=request_id,
+        upgrade=bool(upgrade),
+        expects_continue=minor == 1 and _expects(noticed.get(Kind.EXPECT, [])),
+        host_refusal=_host_refusal(host, rules.admission, local),
+        refusal=_refusal(noticed, host, rules),
+    )
+
+
+def _host(values: list[bytes], *, minor: int) -> bytes:
+    if len(values) > 1:
+        raise Malformed("more than one Host field")
+    if not values:
+        if minor:
+            raise Malformed("no Host field")
+        return b""
+    if split_authority(values[0]) is None:
+        raise Malformed("a Host that is not a name with an optional port")
+    return values[0]
+
+
+def _upgrade(values: list[bytes], options: frozenset[bytes], *, minor: int) -> bytes:
+    """Return the protocols to offer upstream; h2c never, as it would carry requests unseen."""
+    if not values or not minor or b"upgrade" not in options:
+        return b""
+    offered = b", ".join(values)
+    if any(protocol.partition(b"/")[0] == b"h2c" for protocol in message.options(offered)):
+        return b""
+    return offered
+
+
+def _request_id(values: list[bytes], options: frozenset[bytes]) -> bytes:
+    if len(values) != 1 or b"x-request-id" in options:
+        return b""
+    return values[0] if headers.acceptable_request_id(values[0]) else b""
+
+
+def _expects(values: list[bytes]) -> bool:
+    return [value.lower() for value in values] == [b"100-continue"]
+
+
+_PASSING = frozenset(
+    (
+        Kind.END_TO_END,
+        Kind.CONTENT_LENGTH,
+        Kind.ORIGIN,
+        Kind.SEC_FETCH_SITE,
+        Kind.EXPECT,
+        Kind.VIA,
+        Kind.REQUEST_ID,
+        Kind.LOCATION,
+    )
+)
+
+
+def _passes(name: bytes, options: frozenset[bytes], minor: int, has_id: bool) -> bool:
+    kind = headers.kind_of(name)
+    if kind not in _PASSING or (options and name.lower() in options):
+        return False
+    if kind is Kind.EXPECT:
+        return minor == 1  # RFC 9110 section 10.1.1: an expectation in HTTP/1.0 is ignored
+    return has_id if kind is Kind.REQUEST_ID else True
+
+
+def _outgoing(
+    kept: message.Fields,
+    noticed: dict[Kind, list[bytes]],
+    rules: Rules,
+    *,
+    body: int,
+    upgrade: bytes,
+    minor: int,
+) -> bytes:
+    """Return the fields to send, but for those that change with every request."""
+    lines = [b"Host: %b\r\n" % rules.base.authority, headers.serialise(kept)]
+    connection = []
+    if b"trailers" in [m for v in noticed.get(Kind.TE, []) for m in message.options(v)]:
+        lines.append(b"TE: trailers\r\n")
+        connection.append(b"TE")
+    if upgrade:
+        lines.append(b"Upgrade: %b\r\n" % upgrade)
+        connection.append(b"Upgrade")
+    if connection:
+        lines.append(b"Connection: %b\r\n" % b", ".join(connection))
+    if rules.send_via:
+        lines.append(headers.VIA if minor else headers.VIA_1_0)
+    if body == framing.CHUNKED:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    return b"".join(lines)
+
+
+def _host_refusal(host: bytes, rules: Admission, local: str) -> ProxyError | None:
+    # A client of HTTP/1.0 may have no Host; no browser is one.
+    if host:
+        try:
+            check_host(host, rules=rules, local=local)
+        except ProxyError as error:
+            return error
+    return None
+
+
+def _refusal(noticed: dict[Kind, list[bytes]], host: bytes, rules: Rules) -> ProxyError | None:
+    origins, sites = noticed.get(Kind.ORIGIN, []), noticed.get(Kind.SEC_FETCH_SITE, [])
+    try:
+        check_origin(origins, sites, host=host, rules=rules.admission)
+    except ProxyError as error:
+        return error
+    if any(headers.went_through_us(via) for via in noticed.get(Kind.VIA, [])):
+        return ProxyError(
+            "loop_detected",
+            f"The request has been through bearer-proxy before; is {rules.base.url} this proxy?",
+            hint="Point upstream.url at the API. Behind another bearer-proxy, let that one have "
+            "[upstream] send_via = false.",
+        )
+    if rules.refuse_inbound and Kind.OWNED in noticed:
+        return ProxyError(
+            "bad_request",
+            "The request brings an Authorization of its own.",
+            hint="Leave it out, or have it replaced: [token] inbound = 'replace'.",
+        )
+    return None
