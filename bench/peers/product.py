@@ -1,0 +1,47 @@
+"""The product in its default configuration: access log on, as JSON lines into a file."""
+
+import json
+import sys
+from pathlib import Path
+
+from bench.peers.site import Site
+from bench.processes import Launch, free_port
+
+# A JSON string is a TOML basic string as well.
+_CONFIG = """
+[listen]
+address = {listen}
+
+[upstream]
+url = {upstream}
+ca_file = {ca_file}
+
+[token]
+url = {issuer}
+client_id = "bench"
+
+[admin]
+address = {admin}
+
+[log]
+format = "json"
+"""
+
+
+def launch(site: Site) -> Launch:
+    """Say how to start the installed ``bearer-proxy run`` on *site*."""
+    config = site.directory / "config.toml"
+    values = {
+        "listen": f"127.0.0.1:{site.port}",
+        "upstream": site.base_url,
+        "ca_file": str(site.upstream.ca_file),
+        "issuer": site.issuer_url,
+        # On, as it is by default, but not where another one may be running.
+        "admin": f"127.0.0.1:{free_port()}",
+    }
+    config.write_text(_CONFIG.format_map({key: json.dumps(text) for key, text in values.items()}))
+    program = Path(sys.executable).with_name("bearer-proxy")
+    return Launch(
+        command=[str(program), "run", "--config", str(config)],
+        environment={"BEARER_PROXY_TOKEN_CLIENT_SECRET": "bench"},
+    )
