@@ -82,10 +82,11 @@ def run(mode: Mode, *, port: int, seconds: int, directory: Path) -> Load:
         f"http://127.0.0.1:{port}{mode.path}",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return _parse(done.stdout, complaint=done.stderr)
+    return parse(done.stdout, complaint=done.stderr)
 
 
-def _parse(output: str, *, complaint: str) -> Load:
+def parse(output: str, *, complaint: str) -> Load:
+    """Return what the report line in *output* says; *complaint* explains where there is none."""
     lines = [line for line in output.splitlines() if line.startswith("report ")]
     if not lines:
         raise LoadError(f"wrk gave no report: {complaint.strip() or output.strip()}")

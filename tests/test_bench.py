@@ -1,0 +1,101 @@
+"""The benchmark's arithmetic: what a process tree used, and what is compared with what."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from bench.load import LoadError, parse
+from bench.measure import tree_cpu_ns
+from bench.report import ratio
+from bench.rounds import Sample
+
+BURNT_NS = 200_000_000
+_BURN = f"import time\nwhile time.process_time_ns() < {BURNT_NS}: pass"
+_WAIT = "import sys; print('burnt', flush=True); sys.stdin.read()"
+
+
+def parent_of(child: str, *, then: str) -> list[str]:
+    """Return the command of a process that starts *child* and does *then*, itself nearly idle."""
+    start = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {child!r}])"
+    return [sys.executable, "-c", f"{start}\n{then}"]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(parent_of(f"{_BURN}\n{_WAIT}", then="child.wait()"), id="running"),
+        pytest.param(parent_of(_BURN, then=f"child.wait()\n{_WAIT}"), id="ended"),
+    ]
+)
+def burnt(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A process whose child has used BURNT_NS of processor time, the child running or ended."""
+    process = subprocess.Popen(request.param, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"burnt\n"
+        yield process.pid
+
+
+def test_the_cost_of_a_tree_includes_its_children(burnt: int) -> None:
+    """
+    Work that a child did is in the figure of its parent, to a clock tick.
+    """
+    tick = 10_000_000
+    own = time.clock_gettime_ns((~burnt << 3) | 2)
+    assert tree_cpu_ns(burnt) >= own + BURNT_NS - 2 * tick
+
+
+def test_a_process_that_is_gone_has_no_cost() -> None:
+    """
+    A proxy that died is an error and not a cheap one.
+    """
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    with pytest.raises(ProcessLookupError):
+        tree_cpu_ns(process.pid)
+
+
+def costing(*microseconds: float) -> list[Sample]:
+    """Return a sample of one request for each of *microseconds*."""
+    return [Sample(1, 1.0, each / 1e6, 0.0, 0.0) for each in microseconds]
+
+
+def test_a_ratio_is_of_neighbours_in_time() -> None:
+    """
+    Each round's costs are compared with that round's: a slow one disturbs one ratio of many.
+    """
+    samples = {"nginx": costing(10, 20, 40), "bearer-proxy": costing(30, 20, 40)}
+    found = ratio(samples, "bearer-proxy", to="nginx")
+    assert (found.low, found.median, found.high) == pytest.approx((1, 1, 3))
+
+
+REPORT = (
+    'report {"requests":%d,"duration_us":2000000,"refused":%d,"failed":%d,"p50_us":9,"p99_us":99}'
+)
+
+
+def test_a_report_of_successes_is_taken() -> None:
+    """
+    The load generator's own figures are used, whatever else it prints.
+    """
+    load = parse(f"Running 2s test\n{REPORT % (10, 0, 0)}\n", complaint="")
+    assert (load.requests, load.seconds, load.p50_us, load.p99_us) == (10, 2.0, 9, 99)
+
+
+@pytest.mark.parametrize("counts", [(10, 1, 0), (10, 0, 1), (0, 0, 0)])
+def test_one_answer_without_success_fails_the_run(counts: tuple[int, int, int]) -> None:
+    """
+    A refusal is cheaper than a request, so figures with refusals in them flatter.
+    """
+    with pytest.raises(LoadError, match="without success"):
+        parse(REPORT % counts, complaint="")
+
+
+def test_no_report_says_what_the_generator_said() -> None:
+    """
+    A load generator that could not start explains itself.
+    """
+    with pytest.raises(LoadError, match="unable to connect"):
+        parse("", complaint="unable to connect to 127.0.0.1")
