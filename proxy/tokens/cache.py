@@ -1,0 +1,134 @@
+"""
+The token cache: what the data plane sees of tokens.
+
+It answers at once, always. Waiting is the data plane's business: it parks a request for which
+``worth_waiting`` holds and looks again when ``on_change`` calls.
+"""
+
+import math
+from collections.abc import Callable
+
+import structlog
+
+from proxy.errors import ProxyError
+from proxy.policy.credential import Credential
+from proxy.tokens.clock import Clock
+from proxy.tokens.lifecycle import Lifecycle
+
+log = structlog.get_logger()
+
+_PENDING_HINT = "The first token is on its way; try again."
+
+
+class TokenCache:
+    """
+    Implements ``proxy.policy.credential.Credentials`` over a Lifecycle.
+
+    *issuer* names the issuer in errors; *wake* makes the refresher look at the schedule again.
+    """
+
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        *,
+        clock: Clock,
+        issuer: str,
+        wake: Callable[[], None],
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._now = clock.now
+        self._issuer = issuer
+        self._wake = wake
+        self._watchers: dict[object, Callable[[], None]] = {}
+
+    def current(self) -> Credential | None:
+        """Return the credential to send: neither expired nor taken away by a refusal, or None."""
+        held = self._lifecycle.held
+        if held is not None and self._now() < held.usable_until:
+            return held
+        return None
+
+    def shortage(self) -> ProxyError:
+        """Return the 503 of a request that finds no credential and does not wait for one."""
+        now = self._now()
+        lifecycle = self._lifecycle
+        seconds = 0.0 if lifecycle.fetching else lifecycle.next_at() - now
+        retry_after = max(1, math.ceil(seconds))
+        policy, failure = lifecycle.policy, lifecycle.failure
+        if policy is None or failure is None:
+            detail = f"No token yet: {self._issuer} is being asked for one."
+            return ProxyError("token_pending", detail, hint=_PENDING_HINT, retry_after=retry_after)
+        return ProxyError(
+            policy.code,
+            f"No usable token: the issuer {self._issuer} {failure.cause}. "
+            + (
+                "It is being asked again."
+                if seconds <= 0
+                else f"It is asked again in {retry_after} s."
+            ),
+            hint=policy.hint,
+            retry_after=retry_after,
+        )
+
+    def worth_waiting(self, seconds: float) -> bool:
+        """
+        Tell whether a fetch is under way, or due within *seconds*.
+
+        One that is overdue (the machine slept) is started by the asking.
+        """
+        if self._lifecycle.fetching:
+            return True
+        ahead = self._lifecycle.next_at() - self._now()
+        if ahead <= 0:
+            self._wake()
+        return ahead <= seconds
+
+    def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have *call* run after every change, until the returned function is called."""
+        key = object()
+        self._watchers[key] = call
+
+        def cancel() -> None:
+            self._watchers.pop(key, None)
+
+        return cancel
+
+    def changed(self) -> None:
+        """Tell the watchers; called by whoever changed the lifecycle, after it is consistent."""
+        for call in tuple(self._watchers.values()):
+            try:
+                call()
+            except Exception as error:
+                # One request's trouble must not cost the others their wake-up.
+                log.error("task.callback_failed", error=type(error).__name__)
+
+    def refused(self, credential: Credential) -> bool:
+        """
+        Report a 401; see ``Credentials.refused``.
+
+        True: wait for ``current`` to give a credential that differs from *credential*, then replay.
+        One that is equal to it means that the issuer stands by it: pass the 401 on. False: pass it
+        on at once. The credential is then still served if no replacement was within reach.
+        """
+        now = self._now()
+        lifecycle = self._lifecycle
+        was_held, state = lifecycle.held, lifecycle.state(now)
+        replaced = lifecycle.refused(now, credential)
+        if was_held == credential:
+            self._tell(now, credential, replaced=replaced, changed=lifecycle.state(now) != state)
+        return replaced
+
+    def _tell(self, now: float, credential: Credential, *, replaced: bool, changed: bool) -> None:
+        if replaced:
+            log.warning(
+                "token.refused", by="upstream", status=401, fingerprint=credential.fingerprint
+            )
+            self.changed()
+        elif changed:
+            log.warning(
+                "token.flapping",
+                fingerprint=credential.fingerprint,
+                passed_on_for_seconds=round(self._lifecycle.snapshot(now, wall=now).flapping_for),
+                hint="Fresh tokens are refused too: the upstream's 401s are passed on.",
+            )
+        self._wake()
