@@ -1,8 +1,8 @@
 """
 The composition root: the only place that knows everyone.
 
-``run`` is the process, ``serving`` a proxy inside a loop of somebody else's, ``check_online`` a look
-at everything the proxy would need.
+``run`` is the process, ``serving`` a proxy inside a loop of somebody else's, ``check_online`` a
+look at everything the proxy would need.
 """
 
 from proxy.app.online import check_online

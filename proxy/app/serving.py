@@ -1,13 +1,12 @@
 """A proxy at work inside a running event loop: its parts, in the order of their start."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from urllib.parse import urlsplit
 
 import structlog
+from aiohttp import web
 
 from proxy import __version__, log
 from proxy.admin import server
@@ -144,7 +143,7 @@ class Running:
             ) from None
 
     async def _control(
-        self, app: server.web.Application, name: str, stack: AsyncExitStack
+        self, app: web.Application, name: str, stack: AsyncExitStack
     ) -> server.Running | None:
         address = getattr(self.settings, name).address
         if address is None:

@@ -1,4 +1,4 @@
-"""What health endpoints, ready line and demo know of the running proxy: plain reads, all of them."""
+"""What health endpoints, ready line and demo know of the running proxy: plain reads alone."""
 
 from collections.abc import Callable
 
