@@ -78,7 +78,8 @@ class ProxyError(Exception):
     An answer of our own, as a value that may also be raised.
 
     *detail* says what happened and to whom; *hint* what to do next; *retry_after* is whole seconds,
-    given with every 503. *proxy_status* refines the kind's RFC 9209 error type, where more is known.
+    given with every 503. *proxy_status* refines the kind's RFC 9209 error type where more is
+    known.
     """
 
     def __init__(

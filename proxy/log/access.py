@@ -1,0 +1,211 @@
+"""
+The access log: a line for each request, on the path of each request.
+
+Rule 1: no field value and no query value is ever shown. Everything from the first ``?`` of a target
+        on is one ``?…``.
+
+Rule 2: bytes that a client chose are shown as a URI would carry them: visible ASCII as it is, all
+        else percent-encoded. So no request can break a line, forge one or move a cursor.
+
+Rule 3: the quick way to the line and the slow one (`describe`, then the pipeline) say the same; the
+        tests hold them together.
+"""
+
+from collections.abc import Callable
+from json.encoder import encode_basestring_ascii as quoted
+from logging import INFO, WARNING
+from typing import Any, Literal
+from urllib.parse import quote_from_bytes
+
+from proxy.log.output import Output
+from proxy.log.pipeline import stamp_second
+from proxy.log.plain import Hide
+from proxy.log.secrets import SECRETS, VISIBLE, Secrets
+
+Policy = Literal["all", "errors", "off"]
+
+# Docker cuts lines at 16 KiB, and cut JSON is lost; 2 KiB tell a path.
+_LONGEST = 2048
+
+_COMPLETED = '","level":"info","severity":"INFO","event":"request.completed"'
+_WARNED = '","level":"warning","severity":"WARNING","event":"request.completed"'
+_REFUSED = '","level":"warning","severity":"WARNING","event":"request.refused"'
+
+_HIDDEN_QUERY = "?…"
+_JSON_HIDDEN_QUERY = quoted(_HIDDEN_QUERY)[1:-1]
+
+_METHODS = {m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")}
+_THOUSANDTHS = tuple(f"{n:03d}Z" for n in range(1000))
+
+_NEVER = 1 << 30
+
+
+class AccessLog:
+    """
+    Takes what a request came to, and writes it when the loop next turns.
+
+    *call_soon* is the running loop's. *policy* ``errors`` keeps status 400 or more and our own
+    errors. A request of status 500 or more, or refused by us, is a warning, any other an info; the
+    level of *output* holds here as well.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        output: Output,
+        *,
+        call_soon: Callable[[Callable[[], None]], Any],
+        secrets: Secrets = SECRETS,
+    ) -> None:
+        self._output = output
+        self._call_soon = call_soon
+        self._secrets = secrets
+        self._line = self._pretty if output.console else self._json
+        self._pending: list[str] = []
+        self._second = -1
+        self._opening = ""
+        self._least_status = _NEVER
+        self._own_errors = False
+        self.follow(policy)
+
+    def follow(self, policy: Policy) -> None:
+        """Write by *policy* from the next request on."""
+        level = self._output.level
+        self._own_errors = policy != "off" and level <= WARNING
+        if not self._own_errors:
+            self._least_status = _NEVER
+        elif level > INFO:
+            self._least_status = 500
+        else:
+            self._least_status = 0 if policy == "all" else 400
+
+    def record(
+        self,
+        time: float,
+        method: bytes,
+        target: bytes,
+        status: int,
+        side: str,
+        duration: float,
+        first_byte: float | None,
+        request_bytes: int,
+        response_bytes: int,
+        request_id: bytes,
+        error: str,
+        client: str,
+    ) -> None:
+        """
+        Note a request that is over.
+
+        *time* is Unix time at its end; *target* its path, with or without the query; *status* what
+        the client was told, 0 if nothing; *side* whose status that is. *duration* and *first_byte*
+        (of the answer, None if there was none) are seconds since the request began; the bytes are
+        those of the bodies. *error* is the code of our own answer, else empty; *client* the peer's
+        address.
+        """
+        if status < self._least_status and not (error and self._own_errors):
+            return
+        self._pending.append(
+            self._line(
+                time, method, target, status, side, duration, first_byte,
+                request_bytes, response_bytes, request_id, error, client,
+            )
+        )  # fmt: skip
+        if len(self._pending) == 1:
+            self._call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what is pending: when the loop turns, and at the end."""
+        if self._pending:
+            self._output.sink.write(*self._pending)
+            self._pending.clear()
+
+    def _pretty(self, time: float, method: bytes, *facts: Any) -> str:
+        level, event = describe(method, *facts, hide=self._secrets.hide)
+        return self._output.pipeline.line(level, event, at=time)
+
+    def _json(
+        self,
+        time: float,
+        method: bytes,
+        target: bytes,
+        status: int,
+        side: str,
+        duration: float,
+        first_byte: float | None,
+        request_bytes: int,
+        response_bytes: int,
+        request_id: bytes,
+        error: str,
+        client: str,
+    ) -> str:
+        """Return what the pipeline would make of `describe`, at a tenth of the cost."""
+        second, thousandth = divmod(int(time * 1000), 1000)
+        if second != self._second:
+            self._second = second
+            self._opening = f'{{"timestamp":"{stamp_second(second)}.'
+        if error:
+            kind = _REFUSED if side == "downstream" else _WARNED
+            error = f',"error":{quoted(error)}'
+        else:
+            kind = _COMPLETED if status < 500 else _WARNED
+        first = "null" if first_byte is None else f"{first_byte:.6f}"
+        path, mark, _ = target.partition(b"?")
+        shown = self._shown
+        return (
+            f"{self._opening}{_THOUSANDTHS[thousandth]}{kind}"
+            f',"method":"{_METHODS.get(method) or shown(method)}"'
+            f',"path":"{shown(path)}{_JSON_HIDDEN_QUERY if mark else ""}"'
+            f',"status":{status},"side":"{side}"'
+            f',"duration_seconds":{duration:.6f},"first_byte_seconds":{first}'
+            f',"request_bytes":{request_bytes},"response_bytes":{response_bytes}'
+            f',"request_id":"{shown(request_id)}"{error},"client":{quoted(client)}}}'
+        )
+
+    def _shown(self, raw: bytes) -> str:
+        """Return `shown` as it stands between JSON's quotes."""
+        if len(raw) > _LONGEST or not (raw.isalnum() or not raw.translate(None, VISIBLE)):
+            return quoted(shown(raw, self._secrets.hide))[1:-1]
+        text = raw.decode()
+        return text if len(raw) < self._secrets.shortest else self._secrets.hide(text)
+
+
+def describe(
+    method: bytes,
+    target: bytes,
+    status: int,
+    side: str,
+    duration: float,
+    first_byte: float | None,
+    request_bytes: int,
+    response_bytes: int,
+    request_id: bytes,
+    error: str,
+    client: str,
+    *,
+    hide: Hide,
+) -> tuple[str, dict[str, object]]:
+    """Return level and event dict of a request: what `AccessLog.record` takes, in words."""
+    path, mark, _ = target.partition(b"?")
+    refused = error and side == "downstream"
+    event: dict[str, object] = {
+        "event": "request.refused" if refused else "request.completed",
+        "method": shown(method, hide),
+        "path": shown(path, hide) + (_HIDDEN_QUERY if mark else ""),
+        "status": status,
+        "side": side,
+        "duration_seconds": round(duration, 6),
+        "first_byte_seconds": None if first_byte is None else round(first_byte, 6),
+        "request_bytes": request_bytes,
+        "response_bytes": response_bytes,
+        "request_id": shown(request_id, hide),
+        **({"error": error} if error else {}),
+        "client": client,
+    }
+    return "warning" if error or status >= 500 else "info", event
+
+
+def shown(raw: bytes, hide: Hide) -> str:
+    """Return *raw* as a URI would carry it, without secrets, cut after 2,048 characters."""
+    text = hide(quote_from_bytes(raw, safe=VISIBLE))
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
