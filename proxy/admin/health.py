@@ -1,0 +1,177 @@
+"""
+``bearer-proxy health``: asks a running proxy how it is, for a container's health check.
+
+It is started every few seconds beside the proxy and on its CPU, so it is written on a bare socket
+and imports next to nothing: no argparse, no http, no json, and of this package only `address`.
+`tomllib` is imported where the address stands in a configuration file alone. Not even `socket`:
+what its Python half drags in (enum, selectors, collections) doubles the cost of a probe, and the C
+half below it has had the same interface since Python 2.
+"""
+
+import _socket
+import os
+import sys
+from time import monotonic
+
+from proxy.admin.address import join, split
+
+_DEFAULT = "127.0.0.1:8081"
+_ANSWER_BYTES = 64 * 1024
+_SHOWN_CHARACTERS = 400
+_QUESTIONS = {"--live": "/livez", "--ready": "/readyz", "--startup": "/startupz"}
+_USAGE = """\
+usage: bearer-proxy health [--live | --ready | --startup] [--address HOST:PORT]
+                           [--timeout SECONDS] [--config PATH]
+
+Ask a running proxy for its health; exit 0 if it is well, 1 if not, 2 for wrong usage.
+Without --address: $BEARER_PROXY_ADMIN_ADDRESS, $BEARER_PROXY_OPS_ADDRESS, the configuration
+file's admin.address and ops.address, 127.0.0.1:8081.
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Print one line, ``ok`` or why not; return the exit code."""
+    try:
+        options = _options(argv)
+        address = split(options["--address"]) if "--address" in options else None
+        seconds = _seconds(options.get("--timeout", "2"))
+    except ValueError as error:
+        sys.stderr.write(f"bearer-proxy health: {error}\n{_USAGE}")
+        return 2
+    if "--help" in options:
+        sys.stdout.write(_USAGE)
+        return 0
+    try:
+        trouble = _ask(address or _configured(options), options["question"], seconds)
+    except (OSError, ValueError) as error:
+        trouble = str(error)
+    sys.stdout.write((_one_line(trouble) or "ok") + "\n")
+    return 1 if trouble else 0
+
+
+def _options(argv: list[str]) -> dict[str, str]:
+    options = {"question": "/readyz"}
+    rest = iter(argv)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if argument in _QUESTIONS:
+            options["question"] = _QUESTIONS[argument]
+        elif name in ("--address", "--timeout", "--config"):
+            options[name] = value if equals else next(rest, "")
+            if not options[name]:
+                raise ValueError(f"{name} needs a value")
+        elif argument in ("--help", "-h"):
+            options["--help"] = ""
+        else:
+            raise ValueError(f"unknown argument {argument!r}")
+    return options
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= 3600:
+        raise ValueError(f"--timeout {text!r} is not a number of seconds up to 3600")
+    return seconds
+
+
+def _configured(options: dict[str, str]) -> tuple[str, int]:
+    """Return where to ask by environment, file and default, each key by its first source."""
+    admin = os.environ.get("BEARER_PROXY_ADMIN_ADDRESS")
+    ops = os.environ.get("BEARER_PROXY_OPS_ADDRESS")
+    path = options.get("--config") or os.environ.get("BEARER_PROXY_CONFIG")
+    if path and not _listening(admin, ops):
+        in_file = _in_file(path)
+        admin, ops = admin or in_file.get("admin"), ops or in_file.get("ops")
+    known = _listening(admin, ops) or _listening(admin or _DEFAULT)
+    if not known:
+        raise ValueError("admin.address and ops.address are off: there is nothing to ask")
+    return split(known[0])
+
+
+def _listening(*addresses: str | None) -> list[str]:
+    return [address for address in addresses if address and address != "off"]
+
+
+def _in_file(path: str) -> dict[str, str]:
+    """Return the addresses in the configuration file at *path*, by table."""
+    import tomllib
+
+    with open(path, "rb") as file:
+        tables = tomllib.load(file)
+    found: dict[str, str] = {}
+    for name in ("admin", "ops"):
+        table = tables.get(name)
+        address = table.get("address") if isinstance(table, dict) else None
+        if isinstance(address, str):
+            found[name] = address
+    return found
+
+
+def _ask(address: tuple[str, int], path: str, seconds: float) -> str:
+    """Return what is wrong, empty if nothing is."""
+    host, port = address
+    # An address to listen on everywhere is no address to connect to on every system.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    where = join(host, port)
+    try:
+        answer = _exchange(host, port, path, monotonic() + seconds)
+    except OSError as error:
+        return f"{where}: {error.strerror or error}"
+    head, _, body = answer.partition(b"\r\n\r\n")
+    protocol, _, rest = head.partition(b" ")
+    status = rest[:3].decode("ascii", "replace")
+    if not protocol.startswith(b"HTTP/1."):
+        return f"{where} does not answer in HTTP"
+    if status == "200":
+        return ""
+    failing = [line for line in body.decode("utf-8", "replace").split("\n") if line[:3] == "[-]"]
+    return "; ".join(line[3:] for line in failing) or f"{where} answers {status} for {path}"
+
+
+def _exchange(host: str, port: int, path: str, deadline: float) -> bytes:
+    question = f"GET {path} HTTP/1.1\r\nHost: {join(host, port)}\r\nConnection: close\r\n\r\n"
+    connection = _connected(host, port, deadline)
+    try:
+        connection.sendall(question.encode("ascii"))
+        answer = b""
+        while len(answer) < _ANSWER_BYTES:
+            connection.settimeout(_left(deadline))
+            received = connection.recv(_ANSWER_BYTES)
+            if not received:
+                break
+            answer += received
+        return answer
+    finally:
+        connection.close()
+
+
+def _connected(host: str, port: int, deadline: float) -> _socket.socket:
+    # As bytes: for a str, Python would import its IDNA codec and the tables behind it.
+    found = _socket.getaddrinfo(host.encode("ascii"), port, type=_socket.SOCK_STREAM)
+    refusal = OSError("no address")
+    for family, kind, protocol, _, address in found:
+        connection = _socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(_left(deadline))
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            refusal = error
+        else:
+            return connection
+    raise refusal
+
+
+def _left(deadline: float) -> float:
+    left = deadline - monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+def _one_line(text: str) -> str:
+    """Return *text* fit for one line of a terminal: a stranger may have written it."""
+    return "".join(c if c.isprintable() else "?" for c in text[:_SHOWN_CHARACTERS])
