@@ -1,0 +1,330 @@
+"""
+Every key there is: one model per TOML table, in the order of `config.example.toml`.
+
+Rule 1: a mistyped key is an error at start, not a default in production.
+
+Rule 2: a unit stands in the name, and a description says what the value changes for somebody.
+
+Rule 3: a contradiction is refused; no key silently outranks another.
+
+Rule 4: no input value is printed. Pydantic shows a wrong value's neighbours unless told not to.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from proxy.settings import profiles
+from proxy.settings.address import TcpAddress
+from proxy.settings.sources import Layer, LayerSource, ProfileSource
+from proxy.settings.values import (
+    Addresses,
+    BaseUrl,
+    Count,
+    EndpointUrl,
+    FieldMap,
+    Flag,
+    Hosts,
+    Identifier,
+    IssueMap,
+    OptionalPath,
+    Origins,
+    ParameterMap,
+    Pointer,
+    Scope,
+    Seconds,
+    SecondsOrZero,
+    TcpOrOff,
+)
+
+_KIB, _MIB = 1024, 1024 * 1024
+
+
+class Table(BaseModel):
+    """What all tables share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Listen(Table):
+    """Where local requests arrive, and from whom."""
+
+    address: Addresses = Field(
+        (TcpAddress("127.0.0.1", 8080),),
+        description="Where requests are accepted: `host:port`, `[::1]:port`, `unix:/path` or"
+        " `fd:N`, one or a list. Whoever reaches it uses the credentials.",
+    )
+    allowed_hosts: Hosts = Field(
+        (),
+        description="Names accepted in `Host` besides localhost, the loopback and the address that"
+        " was connected to. Others get 403, or a web page could reach the proxy by DNS rebinding.",
+    )
+    allowed_origins: Origins = Field(
+        (),
+        description="Browser origins, `scheme://host[:port]`, whose pages may call. Every other"
+        " page gets 403.",
+    )
+
+
+class Upstream(Table):
+    """The API that requests are forwarded to."""
+
+    url: BaseUrl = Field(
+        description="Base URL. Its path is a prefix that requests cannot leave; plain http goes to"
+        " the loopback only."
+    )
+    ca_file: OptionalPath = Field(
+        None,
+        description="PEM bundle to trust instead of the system's. Verification cannot be switched"
+        " off.",
+    )
+    send_via: Flag = Field(
+        True,
+        description="Whether `Via` is added to both directions. Off where a server stops"
+        " compressing when it sees one; loops then go unnoticed.",
+    )
+    connect_timeout_seconds: Seconds = Field(
+        10.0,
+        description="How long TCP and TLS may take before the request gets 504.",
+    )
+    replay_max_bytes: Count = Field(
+        64 * _KIB,
+        ge=0,
+        le=16 * _MIB,
+        description="Bodies up to this size are kept until answered, so that a request refused with"
+        " 401 is sent again with a fresh token. Costs that much memory for each one in flight.",
+    )
+
+
+class Token(Table):
+    """The issuer, and how it is asked."""
+
+    profile: Literal["hashrails", "oauth2"] = Field(
+        profiles.DEFAULT,
+        description="Set of defaults for the keys marked *profile's*.",
+    )
+    url: EndpointUrl = Field(
+        description="Where tokens are issued; plain http goes to the loopback only. `hashrails`:"
+        " `<upstream.url>/auth/token/issue`."
+    )
+    client_id: Identifier = Field(
+        description="Who asks. Required.",
+    )
+    client_secret: SecretStr | None = Field(
+        None,
+        description="The secret itself, best given by its environment variable. A file is safer:"
+        " other processes of the same user can read an environment.",
+    )
+    client_secret_file: OptionalPath = Field(
+        None,
+        description="File that holds the secret, read again at every exchange; one trailing newline"
+        " is stripped. Neither key set: `$CREDENTIALS_DIRECTORY/client_secret`, if there is one.",
+    )
+    request_format: Literal["json", "form"] = Field(
+        description="Whether the token request is JSON or an HTML form."
+    )
+    client_auth: Literal["body", "basic"] = Field(
+        description="Whether id and secret travel in the body or by HTTP Basic (RFC 6749 2.3.1)."
+    )
+    scope: Scope = Field(
+        None,
+        description="Scope to ask for, names separated by blanks. Unset: the issuer's default.",
+    )
+    extra: ParameterMap = Field(
+        default_factory=dict,
+        repr=False,
+        description="Further parameters of the token request, such as `audience` or `resource`."
+        " Values are never shown.",
+    )
+    headers: FieldMap = Field(
+        default_factory=dict,
+        repr=False,
+        description="Further header fields of the token request. Values are never shown.",
+    )
+    access_token_pointer: Pointer = Field(
+        description="JSON pointer (RFC 6901) to the token in the issuer's answer."
+    )
+    expires_in_pointer: Pointer = Field(
+        description="JSON pointer to the lifetime in seconds. Absent from an answer: the JWT's"
+        " `exp`, else `token.default_lifetime_seconds`."
+    )
+    error_code_pointer: Pointer = Field(
+        description="JSON pointer to the code in the issuer's refusals."
+    )
+    error_codes: IssueMap = Field(
+        description="What the issuer's codes mean: `rejected` stops asking until the credentials"
+        " change, `rate_limited` and `unavailable` ask again later. Replaces the profile's map."
+    )
+    wait_seconds: SecondsOrZero = Field(
+        5.0,
+        description="How long a request waits for the first token before it gets 503. 0: not at"
+        " all.",
+    )
+    timeout_seconds: Seconds = Field(
+        10.0, description="How long one token request may take before it counts as failed."
+    )
+    default_lifetime_seconds: Seconds = Field(
+        300.0,
+        description="Lifetime assumed of a token whose answer and own content give none. Too long,"
+        " and requests fail with the upstream's 401.",
+    )
+    retry_max_seconds: Seconds = Field(
+        300.0, description="Longest pause between two attempts while the issuer keeps failing."
+    )
+    flap_seconds: SecondsOrZero = Field(
+        60.0,
+        description="How long 401s are passed on without asking for yet another token, after two"
+        " fresh ones were refused.",
+    )
+    cache_file: OptionalPath = Field(
+        None,
+        description="File that keeps the token across restarts, encrypted with a key derived from"
+        " the secret. Unset: every start asks the issuer.",
+    )
+    inbound: Literal["replace", "refuse"] = Field(
+        "replace",
+        description="What becomes of a client's own `Authorization`: replaced, or the request"
+        " is refused. It is never forwarded.",
+    )
+
+
+class Limits(Table):
+    """How much of anything a local client or the upstream may ask of the proxy."""
+
+    head_bytes: Count = Field(
+        64 * _KIB,
+        ge=1 * _KIB,
+        le=1 * _MIB,
+        description="Largest request head; above it 431. Large cookies need room.",
+    )
+    head_fields: Count = Field(
+        100, ge=1, le=10_000, description="Most header fields in a request; above it 431."
+    )
+    target_bytes: Count = Field(
+        16 * _KIB,
+        ge=128,
+        le=1 * _MIB,
+        description="Longest request target (path and query); above it 431.",
+    )
+    body_bytes: Count = Field(
+        0, ge=0, description="Largest request body; above it 413. 0: no limit, bodies are streamed."
+    )
+    head_seconds: Seconds = Field(
+        10.0,
+        description="How long a client may take to send a request head; then 408.",
+    )
+    body_idle_seconds: Seconds = Field(
+        60.0, description="How long a client may pause within a request body; then 408."
+    )
+    keep_alive_seconds: Seconds = Field(
+        75.0,
+        description="How long an idle client connection stays open. Longer than the client's own"
+        " limit spares it failed requests.",
+    )
+    response_head_seconds: Seconds = Field(
+        60.0, description="How long the upstream may take to begin its answer; then 504."
+    )
+    response_idle_seconds: Seconds = Field(
+        300.0,
+        description="How long the upstream may pause within an answer before the connection is cut."
+        " Quiet event streams need more than their heartbeat.",
+    )
+
+
+class Drain(Table):
+    """How the process ends."""
+
+    timeout_seconds: SecondsOrZero = Field(
+        25.0,
+        description="How long requests in flight may go on after SIGTERM. Keep it under the grace"
+        " period of whatever sends the signal.",
+    )
+
+
+class Admin(Table):
+    """The status page."""
+
+    address: TcpOrOff = Field(
+        TcpAddress("127.0.0.1", 8081),
+        description="Where status page, health, metrics and actions are served, or `off`.",
+    )
+
+
+class Ops(Table):
+    """Health and metrics alone."""
+
+    address: TcpOrOff = Field(
+        None,
+        description="Where health and metrics alone are served, for probes from outside the"
+        " loopback, or `off`.",
+    )
+
+
+class Log(Table):
+    """What is written while it runs."""
+
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="`auto`: console on a terminal, else JSON on stdout."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe event that is written."
+    )
+    access: Literal["all", "errors", "off"] = Field(
+        "all",
+        description="Which requests get a line: all, those answered with 4xx or 5xx, or none.",
+    )
+
+
+class Settings(BaseSettings):
+    """
+    The whole configuration, validated; what a profile leaves to be filled in is filled in.
+
+    Made by ``proxy.settings.load``, which also knows where each value came from.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        # The naming rule: BEARER_PROXY_TABLE_KEY, split once, so that a key may hold underscores.
+        env_prefix="BEARER_PROXY_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=False,
+    )
+
+    listen: Listen = Field(default_factory=Listen)
+    upstream: Upstream
+    token: Token
+    limits: Limits = Field(default_factory=Limits)
+    drain: Drain = Field(default_factory=Drain)
+    admin: Admin = Field(default_factory=Admin)
+    ops: Ops = Field(default_factory=Ops)
+    log: Log = Field(default_factory=Log)
+
+    def __init__(self, *, flags: Layer, environment: Layer, file: Layer) -> None:
+        super().__init__(flags=flags, environment=environment, file=file)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Rank what ``__init__`` was given; pydantic's readers stop at their first mistake."""
+        assert isinstance(init_settings, InitSettingsSource)
+        given: Mapping[str, Layer] = init_settings.init_kwargs
+        flags, environment, file = (
+            LayerSource(settings_cls, given[name]) for name in ("flags", "environment", "file")
+        )
+        return flags, environment, file, ProfileSource(settings_cls)
