@@ -166,6 +166,8 @@ def test_a_taken_port_is_told_and_another_one_used() -> None:
     With 8080 taken the demo runs on a free port, and says so.
     """
     with socket.socket() as holder:
+        # Connections of an earlier demo may linger in TIME_WAIT.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             holder.bind(("127.0.0.1", 8080))
             holder.listen()
