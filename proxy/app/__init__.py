@@ -5,8 +5,9 @@ The composition root: the only place that knows everyone.
 look at everything the proxy would need.
 """
 
+from proxy.app.compose import StartError
 from proxy.app.online import check_online
 from proxy.app.process import run
-from proxy.app.serving import Running, StartError, serving, serving_from_environment
+from proxy.app.serving import Running, serving, serving_from_environment
 
 __all__ = ["Running", "StartError", "check_online", "run", "serving", "serving_from_environment"]

@@ -15,19 +15,30 @@ from proxy.tokens import IssuerConfig
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+class StartError(Exception):
+    """The proxy can't start though its configuration is valid; the text says what to do."""
+
+
 def tls_context(settings: Settings) -> ssl.SSLContext:
     """
     Return what verifies upstream and issuer: the system's authorities, or the configured file's.
 
-    Not ``ssl.create_default_context``: that writes session keys wherever SSLKEYLOGFILE says.
+    StartError when the file is of no use. Not ``ssl.create_default_context``: that writes session keys wherever SSLKEYLOGFILE says.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    if settings.upstream.ca_file:
-        context.load_verify_locations(cafile=settings.upstream.ca_file)
-    else:
-        context.load_default_certs()
+    try:
+        if settings.upstream.ca_file:
+            context.load_verify_locations(cafile=settings.upstream.ca_file)
+        else:
+            context.load_default_certs()
+    except (OSError, ssl.SSLError) as error:
+        missing = isinstance(error, FileNotFoundError | PermissionError)
+        reason = (error.strerror or "").lower() if missing else "no PEM certificates in it"
+        raise StartError(
+            f"cannot use upstream.ca_file {settings.upstream.ca_file}: {reason}"
+        ) from None
     return context
 
 
@@ -64,11 +75,16 @@ def _base(settings: Settings) -> Base:
 
 def destination(settings: Settings, tls: ssl.SSLContext) -> Destination:
     """Return where the pool connects to."""
-    url = urlsplit(settings.upstream.url)
+    return destination_of(settings.upstream.url, settings, tls)
+
+
+def destination_of(address: str, settings: Settings, tls: ssl.SSLContext) -> Destination:
+    """Return the server of the URL *address*, connected to as the upstream is."""
+    url = urlsplit(address)
     return Destination(
-        base=_base(settings),
+        name=address,
         host=url.hostname or "",
-        port=_port(settings.upstream.url),
+        port=_port(address),
         tls=tls if url.scheme == "https" else None,
         connect_timeout_seconds=settings.upstream.connect_timeout_seconds,
         send_via=settings.upstream.send_via,

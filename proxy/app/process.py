@@ -11,7 +11,8 @@ import structlog
 import uvloop
 
 from proxy import log
-from proxy.app.serving import Running, StartError, serving
+from proxy.app.compose import StartError
+from proxy.app.serving import Running, serving
 from proxy.log import Output
 from proxy.settings.load import Loaded
 

@@ -1,7 +1,6 @@
 """A proxy at work inside a running event loop: its parts, in the order of their start."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -11,34 +10,16 @@ from aiohttp import web
 from proxy import __version__, log
 from proxy.admin import server
 from proxy.app import compose
+from proxy.app.compose import StartError
+from proxy.app.secret import ProtectedSecret
 from proxy.app.vitals import AppVitals, duration
 from proxy.dataplane import Listener, Plane, Pool, Route
 from proxy.log import AccessLog, Output
 from proxy.settings.address import TcpAddress, UnixAddress
 from proxy.settings.load import Loaded, load
-from proxy.settings.secret import SecretError, SecretSource
 from proxy.tokens import Tokens
 
 _log = structlog.get_logger()
-
-
-class StartError(Exception):
-    """The proxy can't start though its configuration is valid; the text says what to do."""
-
-
-class _ProtectedSecret:
-    """The client secret; whatever is read is kept out of the log from then on."""
-
-    def __init__(self, source: SecretSource) -> None:
-        self._source = source
-
-    def read(self) -> str:
-        try:
-            secret = self._source.read()
-        except SecretError as error:
-            raise ValueError(str(error)) from None
-        log.protect(secret)
-        return secret
 
 
 class Running:
@@ -50,15 +31,9 @@ class Running:
 
     def __init__(self, loaded: Loaded, output: Output) -> None:
         settings = loaded.settings
-        try:
-            tls = compose.tls_context(settings)
-        except (OSError, ssl.SSLError) as error:
-            raise StartError(
-                f"cannot use upstream.ca_file {settings.upstream.ca_file}:"
-                f" {error.strerror or 'no PEM certificates in it'}"
-            ) from None
+        tls = compose.tls_context(settings)
         self.settings = settings
-        self.tokens = Tokens(compose.issuer(settings), _ProtectedSecret(loaded.secret), tls=tls)
+        self.tokens = Tokens(compose.issuer(settings), ProtectedSecret(loaded.secret), tls=tls)
         self.access_log = AccessLog(
             settings.log.access, output, call_soon=asyncio.get_running_loop().call_soon
         )

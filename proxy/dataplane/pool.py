@@ -18,7 +18,6 @@ import aiohappyeyeballs
 
 from proxy.dataplane.upstream import Upstream
 from proxy.errors import ProxyError
-from proxy.policy.target import Base
 
 # Go's Transport closes idle connections after 90 s, most servers after 60 to 75: stay below those.
 _IDLE_SECONDS = 55.0
@@ -30,17 +29,12 @@ _HAPPY_EYEBALLS_DELAY = 0.25
 class Destination:
     """Where to connect, and how long that may take in seconds; *tls* is None for plain http."""
 
-    base: Base
+    name: str  # its URL, for people
     host: str
     port: int
     tls: ssl.SSLContext | None = None
     connect_timeout_seconds: float = 10
     send_via: bool = True
-
-    @property
-    def name(self) -> str:
-        """The destination in words for an error's detail."""
-        return self.base.url
 
 
 class Pool:
@@ -123,7 +117,7 @@ class Pool:
         )
         try:
             _, upstream = await loop.create_connection(
-                partial(Upstream, self.destination.base, self.forget, self.destination.send_via),
+                partial(Upstream, destination.name, self.forget, destination.send_via),
                 sock=sock,
                 ssl=destination.tls,
                 server_hostname=destination.host if destination.tls else None,

@@ -8,6 +8,7 @@ next request).
 
 import asyncio
 import select
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +17,6 @@ from proxy.errors import ProxyError
 from proxy.policy import answer, framing, message
 from proxy.policy.answer import Answered
 from proxy.policy.message import Malformed
-from proxy.policy.target import Base
 
 if TYPE_CHECKING:
     from proxy.dataplane.exchange import Exchange
@@ -38,19 +38,19 @@ class Upstream(asyncio.Protocol):
         "_interim",
         "_said_eof",
         "_transport",
-        "base",
         "exchange",
         "gate",
         "idle_until",
         "keep_alive_seconds",
+        "name",
         "requests",
         "send_via",
         "tunnelling",
     )
 
-    def __init__(self, base: Base, forget: Callable[["Upstream"], None], send_via: bool) -> None:
+    def __init__(self, name: str, forget: Callable[["Upstream"], None], send_via: bool) -> None:
         # Connection.
-        self.base = base
+        self.name = name
         self.send_via = send_via
         self._forget = forget
         self._transport: asyncio.Transport
@@ -75,6 +75,17 @@ class Upstream(asyncio.Protocol):
     def reused(self) -> bool:
         """Tell whether the request in hand is not the connection's first."""
         return self.requests > 1
+
+    @property
+    def remote(self) -> str:
+        """The address it is connected to, as ``127.0.0.1:443``."""
+        host, port, *_ = self._transport.get_extra_info("peername")
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS session; None on a plain connection."""
+        return cast("ssl.SSLObject | None", self._transport.get_extra_info("ssl_object"))
 
     def is_closing(self) -> bool:
         """Tell whether the connection can't be used any more."""
@@ -289,6 +300,6 @@ class Upstream(asyncio.Protocol):
         exchange.fail(
             ProxyError(
                 "upstream_bad_response",
-                f"The answer of {self.base.url} is not acceptable HTTP: {reason}.",
+                f"The answer of {self.name} is not acceptable HTTP: {reason}.",
             )
         )
