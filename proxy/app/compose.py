@@ -23,7 +23,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     """
     Return what verifies upstream and issuer: the system's authorities, or the configured file's.
 
-    StartError when the file is of no use. Not ``ssl.create_default_context``: that writes session keys wherever SSLKEYLOGFILE says.
+    StartError when the file is of no use. Not ``ssl.create_default_context``: that writes session
+    keys wherever SSLKEYLOGFILE says.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

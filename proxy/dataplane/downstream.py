@@ -11,13 +11,14 @@ import struct
 import time
 from typing import cast
 
+from proxy.dataplane import flow
 from proxy.dataplane.exchange import Exchange
-from proxy.dataplane.flow import Gate, Reason
+from proxy.dataplane.flow import Gate
 from proxy.dataplane.plane import Plane
 from proxy.errors import ProxyError
 from proxy.policy import answer, message, verdict
 from proxy.policy.message import Malformed, TooLarge
-from proxy.policy.verdict import Received
+from proxy.policy.verdict import Asked, Received
 
 # How long we listen to a client whose request was refused before it was read whole: closing at
 # once would reset the connection, and the reset may overtake the answer (RFC 9112 section 9.6).
@@ -29,9 +30,11 @@ class Downstream(asyncio.Protocol):
     """The protocol of one client connection; ``listener`` makes one for each."""
 
     __slots__ = (
+        "_asked",
         "_block",
         "_buffer",
         "_exchange",
+        "_line",
         "_local",
         "_plane",
         "_received",
@@ -53,9 +56,11 @@ class Downstream(asyncio.Protocol):
         self._local = ""
         self._said_eof = False
         self._until = 0.0  # lingering: what comes is discarded, until then
-        # The connection's last header block and what it meant: clients repeat it.
-        self._block = b""
+        # The connection's last request line and header block, and what they meant: clients repeat
+        # the one now and then, the other nearly always.
+        self._line = self._block = b""
         self._received: Received | None = None
+        self._asked: Asked | None = None
         # Request.
         self._buffer = b""
         self._exchange: Exchange | None = None
@@ -86,9 +91,6 @@ class Downstream(asyncio.Protocol):
                 data, self._buffer = self._buffer + data, b""
             self._read(data)
             return
-        if exchange.tunnelling:
-            exchange.client_bytes(data)
-            return
         if not exchange.body_done:
             data = exchange.feed(data)
         if data and self._exchange is exchange:
@@ -104,9 +106,7 @@ class Downstream(asyncio.Protocol):
         upstream must not go on working for the latter.
         """
         self._said_eof = True
-        if self._exchange is not None and self._exchange.tunnelling:
-            return self._exchange.client_said_eof()
-        return False
+        return self._exchange is not None and self._exchange.client_said_eof()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Cancel what was in flight."""
@@ -142,24 +142,32 @@ class Downstream(asyncio.Protocol):
 
     def _begin(self, data: bytes, end: int) -> bytes:
         """Begin the request whose head ends at *end*; return what is not of it."""
-        rules = self._plane.route.rules
         line_end = data.find(b"\r\n")
         line, block, rest = data[:line_end], data[line_end + 2 : end + 2], data[end + 4 :]
-        try:
-            method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
-            received = self._received
-            if received is None or block != self._block or minor != received.minor:
-                received = verdict.read(block, minor=minor, rules=rules, local=self._local)
-                self._block, self._received = block, received
-        except Malformed as reason:
-            self._refuse(verdict.malformed(reason))
-            return b""
-        exchange = self._exchange = Exchange(self, self._plane, method, target, received)
+        asked = self._asked
+        if asked is None or line != self._line or block != self._block:
+            try:
+                asked = self._understand(line, block)
+            except Malformed as reason:
+                self._refuse(verdict.malformed(reason))
+                return b""
+        exchange = self._exchange = Exchange(self, self._plane, asked)
         if rest and not exchange.body_done:
             rest = exchange.feed(rest)
         if self._exchange is exchange:
             exchange.begin()
         return rest
+
+    def _understand(self, line: bytes, block: bytes) -> Asked:
+        """Take a head apart, as far as it is another than the last one; raise Malformed."""
+        rules = self._plane.route.rules
+        method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
+        received = self._received
+        if received is None or block != self._block or minor != received.minor:
+            received = verdict.read(block, minor=minor, rules=rules, local=self._local)
+        asked = verdict.ask(method, target, received, rules)
+        self._line, self._block, self._received, self._asked = line, block, received, asked
+        return asked
 
     def _wait_for_head(self, data: bytes) -> None:
         """Keep an incomplete head, unless it is too long or can't become one."""
@@ -179,7 +187,7 @@ class Downstream(asyncio.Protocol):
         """Keep what a pipelining client sent ahead."""
         self._buffer += data
         if len(self._buffer) >= self._plane.limits.head_bytes:
-            self.gate.close(Reason.AHEAD)
+            self.gate.close(flow.AHEAD)
 
     # Asked by the exchange.
 
@@ -197,18 +205,19 @@ class Downstream(asyncio.Protocol):
     def tunnel_opens(self) -> None:
         """Hand over what the client sent ahead of the 101."""
         data, self._buffer = self._buffer, b""
-        self.gate.open(Reason.AHEAD)
+        self.gate.open(flow.AHEAD)
         if data and self._exchange is not None:
-            self._exchange.client_bytes(data)
+            self._exchange.feed(data)
 
-    def exchange_ended(self, *, keep_alive: bool, linger: bool) -> None:
+    def exchange_ended(self, now: float, *, keep_alive: bool, linger: bool) -> None:
         """Take up the next request, or close: at once, or after listening for a while."""
         self._exchange = None
         if not keep_alive or self._plane.draining:
             self._close(linger=linger)
             return
-        self._since = time.monotonic()
-        self.gate.open(Reason.PEER_IS_FULL | Reason.NOT_YET_SENT | Reason.AHEAD)
+        self._since = now
+        if self.gate.reasons:
+            self.gate.open(flow.ANY)
         if self._buffer:
             data, self._buffer = self._buffer, b""
             self._read(data)
@@ -256,7 +265,7 @@ class Downstream(asyncio.Protocol):
         self._buffer = b""
         if linger and not self._said_eof and not self._transport.is_closing():
             self._until = time.monotonic() + _LINGER_SECONDS
-            self.gate.open(Reason.PEER_IS_FULL | Reason.NOT_YET_SENT | Reason.AHEAD)
+            self.gate.open(flow.ANY)
             self._transport.write_eof()
         else:
             self._transport.close()

@@ -9,20 +9,23 @@ of the body has been sent, whether an answer has begun, what to do when either s
                                  ▼                  │ fresh connection, if that is safe
                               refuse ◀──────────────┘ 401 to our credential: hold the answer,
                                                       replay with another credential
+
+After a 101 it is a tunnel: two bodies that end with their connections.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.dataplane.flow import Reason
+from proxy.dataplane import faults, flow
 from proxy.errors import ProxyError, Side
 from proxy.policy import answer, framing, verdict
-from proxy.policy.answer import Answered, Client
+from proxy.policy.answer import Answered
+from proxy.policy.credential import Credential
 from proxy.policy.message import Malformed
 from proxy.policy.replay import Kept
-from proxy.policy.verdict import Forward, Received, Refuse, Situation
+from proxy.policy.verdict import Asked, Forward, Refuse
 
 if TYPE_CHECKING:
     from proxy.dataplane.downstream import Downstream
@@ -31,6 +34,13 @@ if TYPE_CHECKING:
 
 # nginx's word for a client that went away before its answer was complete.
 _CLIENT_CLOSED = 499
+
+
+class _Held(NamedTuple):
+    """A 401 kept back, and the connection that waits to go on with it."""
+
+    upstream: "Upstream"
+    answered: Answered
 
 
 class Exchange:
@@ -42,93 +52,63 @@ class Exchange:
     upstream has sent at least a byte.
     """
 
-    __slots__ = (
-        "_body",
-        "_connecting",
-        "_deadline",
-        "_downstream",
-        "_first_byte",
-        "_forward",
-        "_held",
-        "_held_answer",
-        "_keep_alive",
-        "_kept",
-        "_method",
-        "_moved",
-        "_pending",
-        "_plane",
-        "_received",
-        "_rechunk",
-        "_replayed",
-        "_request_bytes",
-        "_request_id",
-        "_response_bytes",
-        "_retried",
-        "_started",
-        "_status",
-        "_stop_listening",
-        "_target",
-        "_touched",
-        "_upstream",
-        "answer_seen",
-        "body_done",
-        "to_head",
-        "tunnelling",
-    )
+    # Where most requests end as they began the value stands here: one is made for every request.
 
-    def __init__(
-        self,
-        downstream: "Downstream",
-        plane: "Plane",
-        method: bytes,
-        target: bytes,
-        received: Received,
-    ) -> None:
+    # The request's body.
+    body_done = True
+    _body: framing.Body | None = None
+    _kept: Kept | None = None  # what was sent of it, if it can be sent again
+    _pending: list[bytes] | None = None  # what waits for a connection
+    _request_bytes = 0
+    # The way to the upstream.
+    _credential: Credential | None = None  # the one that was sent
+    _upstream: "Upstream | None" = None
+    _connecting: asyncio.Task[None] | None = None
+    _stop_listening: Callable[[], None] | None = None
+    _deadline = 0.0
+    _retried = False
+    _replayed = False
+    _held: _Held | None = None
+    # The answer.
+    answer_seen = False
+    tunnelling = False
+    _keep_alive = False
+    _rechunk = False
+    _status = 0  # 0 until its head has been sent
+    _first_byte: float | None = None
+    _response_bytes = 0
+    # Since the last sweep.
+    _moved = False
+
+    def __init__(self, downstream: "Downstream", plane: "Plane", asked: Asked) -> None:
         self._downstream = downstream
         self._plane = plane
-        self._method = method
-        self._target = target
-        self._received = received
+        self._asked = asked
+        received = asked.received
         self._request_id = received.request_id or plane.new_request_id()
         self._started = self._touched = time.monotonic()
-        self._moved = False  # bytes came or went since the last sweep
-        self.to_head = method == b"HEAD"
-        # The request's body.
-        self._body = framing.reader(received.framing) if received.framing else None
-        self.body_done = self._body is None
-        self._kept = Kept(plane.limits.replay_max_bytes)
-        self._pending: list[bytes] | None = []  # what waits for a connection; None: there is one
-        self._request_bytes = 0
-        # The way to the upstream.
-        self._forward: Forward | None = None
-        self._upstream: Upstream | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._stop_listening: Callable[[], None] | None = None
-        self._deadline = 0.0
-        self._retried = False
-        self._replayed = False
-        self._held: Upstream | None = None
-        self._held_answer: tuple[int, bytes, Answered, int] | None = None
-        # The answer.
-        self.answer_seen = False
-        self.tunnelling = False
-        self._keep_alive = False
-        self._rechunk = False
-        self._status = 0  # 0 until its head has been sent
-        self._first_byte: float | None = None
-        self._response_bytes = 0
+        if received.framing:
+            self._body = framing.reader(received.framing)
+            self._kept = Kept(plane.limits.replay_max_bytes)
+            self._pending = []
+            self.body_done = False
 
     @property
     def offers_upgrade(self) -> bool:
         """Tell whether the client asked for another protocol, so that a 101 makes sense."""
-        return self._received.upgrade
+        return self._asked.received.upgrade
+
+    @property
+    def to_head(self) -> bool:
+        """Tell whether the request is a HEAD, whose answer has no body whatever it says."""
+        return self._asked.to_head
 
     # The way to the upstream.
 
     def begin(self) -> None:
         """Ask for the verdict and obey it; the exchange may end before this returns."""
         if self._plane.draining:
-            self.fail(_draining())
+            self.fail(faults.draining())
             return
         decided = self._judge()
         if isinstance(decided, Forward):
@@ -139,10 +119,9 @@ class Exchange:
             self.fail(decided.error)
 
     def _judge(self) -> Forward | Refuse:
-        route = self._plane.route
-        credential = route.credentials.current() or route.credentials.shortage()
-        situation = Situation(route.rules, credential, self._request_id)
-        return verdict.judge(self._method, self._target, self._received, situation)
+        credentials = self._plane.route.credentials
+        credential = credentials.current() or credentials.shortage()
+        return verdict.judge(self._asked, credential, self._request_id)
 
     def _may_wait(self, error: ProxyError) -> bool:
         route = self._plane.route
@@ -158,9 +137,16 @@ class Exchange:
         decided = self._judge()
         if isinstance(decided, Forward):
             self._stop_waiting()
-            self._send(decided)
+            self._send_or_give_up(decided)
         elif not self._may_wait(decided.error):
             self._give_up(decided.error)
+
+    def _send_or_give_up(self, forward: Forward) -> None:
+        """Send *forward*, unless it carries the very credential that was refused just now."""
+        if self._held is not None and forward.credential == self._credential:
+            self._give_up(faults.closed(self._plane.route.name, answer_seen=True))
+        else:
+            self._send(forward)
 
     def _stop_waiting(self) -> None:
         if self._stop_listening is not None:
@@ -169,17 +155,17 @@ class Exchange:
         self._deadline = 0.0
 
     def _send(self, forward: Forward) -> None:
-        self._forward = forward
-        upstream = self._plane.route.pool.lease(certain=not forward.idempotent)
+        self._credential = forward.credential
+        upstream = self._plane.route.pool.lease(certain=not self._asked.repeatable)
         if upstream is not None:
-            self._attach(upstream, forward)
+            self._attach(upstream, forward.head)
         else:
-            self._connect(forward)
+            self._connect(forward.head)
 
-    def _connect(self, forward: Forward) -> None:
-        self._connecting = asyncio.get_running_loop().create_task(self._connect_and_attach(forward))
+    def _connect(self, head: bytes) -> None:
+        self._connecting = asyncio.get_running_loop().create_task(self._connect_and_attach(head))
 
-    async def _connect_and_attach(self, forward: Forward) -> None:
+    async def _connect_and_attach(self, head: bytes) -> None:
         try:
             upstream = await self._plane.route.pool.connect()
         except ProxyError as error:
@@ -187,22 +173,30 @@ class Exchange:
             self._give_up(error)
             return
         self._connecting = None
-        self._attach(upstream, forward)
+        self._attach(upstream, head)
 
-    def _attach(self, upstream: "Upstream", forward: Forward) -> None:
+    def _attach(self, upstream: "Upstream", head: bytes) -> None:
         """Send the head, and whatever of the body has come by now."""
         self._upstream = upstream
         self._moved = True
         pending, self._pending = self._pending, None
-        upstream.start(self, b"".join([forward.head, *pending]) if pending else forward.head)
-        self._downstream.gate.open(Reason.NOT_YET_SENT)
+        if pending:
+            head = b"".join([head, *pending])
+        upstream.start(self, head)
+        if self._downstream.gate.reasons:
+            self._downstream.gate.open(flow.NOT_YET_SENT)
 
     def _send_again(self) -> None:
         """Make ready to send the very same bytes of the body once more."""
         self._upstream = None
-        self._pending = list(self._kept.pieces)
+        self._pending = list(self._kept.pieces) if self._kept else []
         self.answer_seen = False
-        self._downstream.gate.open(Reason.PEER_IS_FULL)
+        self._downstream.gate.open(flow.PEER_IS_FULL)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Tell whether all that was sent of the request is still here."""
+        return self._kept is None or self._kept.whole
 
     # The request's body.
 
@@ -218,10 +212,10 @@ class Exchange:
         self._moved = True
         self._request_bytes += len(piece)
         limit = self._plane.route.rules.body_bytes
-        if limit and self._request_bytes > limit:
+        if limit and self._request_bytes > limit and not self.tunnelling:
             self.fail(verdict.body_too_large(limit))
             return b""
-        if self._received.framing == framing.CHUNKED:
+        if self._asked.received.framing == framing.CHUNKED:
             piece = framing.chunk(piece) if piece else b""
             if body.done:
                 piece += framing.last_chunk(body.trailers)
@@ -231,58 +225,62 @@ class Exchange:
         return rest
 
     def _pass_up(self, data: bytes) -> None:
-        self._kept.add(data)
+        if self._kept is not None:
+            self._kept.add(data)
         if self._pending is not None:
             self._pending.append(data)
-            if not self._kept.whole:
-                self._downstream.gate.close(Reason.NOT_YET_SENT)
+            if not self._is_whole:
+                self._downstream.gate.close(flow.NOT_YET_SENT)
         elif self._upstream is not None:
             self._upstream.write(data)
 
     def upstream_is_full(self) -> None:
         """Stop reading the client until the upstream has taken what was read."""
-        self._downstream.gate.close(Reason.PEER_IS_FULL)
+        self._downstream.gate.close(flow.PEER_IS_FULL)
 
     def upstream_drained(self) -> None:
         """Read the client again."""
         self._moved = True
-        self._downstream.gate.open(Reason.PEER_IS_FULL)
+        self._downstream.gate.open(flow.PEER_IS_FULL)
 
     # The answer.
 
-    def interim(self, status: int, line: bytes, answered: Answered) -> None:
+    def interim(self, answered: Answered) -> None:
         """Pass on a 1xx answer; HTTP/1.0 has none."""
         self._moved = True
-        if self._received.minor:
-            self._downstream.write(self._head(status, line, answered, 0))
+        if self._asked.received.minor:
+            self._downstream.write(self._head(answered, 0))
 
-    def answer_begins(
-        self, status: int, line: bytes, answered: Answered, body: int
-    ) -> bytes | None:
+    def answer_begins(self, answered: Answered) -> bytes | None:
         """Return the head for the client, or None: keep the answer back until ``resume``."""
-        if status == 401 and self._replay_instead(status, line, answered, body):
+        if answered.status == 401 and self._replay_instead(answered):
             return None
         if self._held is not None:
-            self._held.abort()
+            self._held.upstream.abort()
             self._held = None
-        return self._begin_answer(status, line, answered, body)
+        return self._begin_answer(answered)
 
-    def _begin_answer(self, status: int, line: bytes, answered: Answered, body: int) -> bytes:
-        self._status = status
+    def _begin_answer(self, answered: Answered) -> bytes:
+        asked = self._asked
+        received = asked.received
+        self._status = answered.status
         self._first_byte = time.monotonic() - self._started
-        minor = self._received.minor
-        self._rechunk = body < 0 and minor == 1
-        delimited = body >= 0 or self._rechunk
-        self._keep_alive = self._received.keep_alive and delimited and not self._plane.draining
-        return self._head(status, line, answered, body)
+        body = 0 if asked.to_head else answered.framing
+        self._keep_alive = received.keep_alive and not self._plane.draining
+        if body < 0:
+            self._rechunk = bool(received.minor)
+            self._keep_alive = self._keep_alive and self._rechunk
+        return self._head(answered, body)
 
-    def _head(self, status: int, line: bytes, answered: Answered, body: int) -> bytes:
-        received = self._received
-        client = Client(
-            received.host, received.minor, self._request_id, self.to_head, self._keep_alive
+    def _head(self, answered: Answered, body: int) -> bytes:
+        return answer.pass_on(
+            answered,
+            body,
+            self._request_id,
+            self._keep_alive,
+            self._asked.received,
+            self._plane.route.rules.base,
         )
-        base = self._plane.route.rules.base
-        return answer.pass_on(status, line, answered, body=body, client=client, base=base)
 
     def retract(self) -> None:
         """Take back a head that was returned but not passed on yet: what follows it is broken."""
@@ -293,14 +291,6 @@ class Exchange:
         self._moved = True
         self._downstream.write(self._framed(head, piece))
 
-    def answer_ends(self, head: bytes, piece: bytes, *, trailers: bytes) -> None:
-        """Pass on the last *piece* and the body's end; ``finished`` follows."""
-        data = self._framed(head, piece)
-        if self._rechunk:
-            data += framing.last_chunk(trailers)
-        if data:
-            self._downstream.write(data)
-
     def _framed(self, head: bytes, piece: bytes) -> bytes:
         if not piece:
             return head
@@ -309,38 +299,50 @@ class Exchange:
             piece = framing.chunk(piece)
         return head + piece if head else piece
 
+    def answer_ends(self, head: bytes, piece: bytes, trailers: bytes, reusable: bool) -> None:
+        """
+        Pass on the last *piece*, behind the *head* if it came with it, and the body's end.
+
+        *reusable*: the upstream connection may serve another request.
+        """
+        data = self._framed(head, piece)
+        if self._rechunk:
+            data += framing.last_chunk(trailers)
+        if data:
+            self._downstream.write(data)
+        now = time.monotonic()
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            if reusable and self.body_done:
+                if upstream.gate.reasons:
+                    upstream.gate.open(flow.PEER_IS_FULL)
+                self._plane.route.pool.release(upstream, now)
+            else:
+                upstream.abort()
+        self._end(now, keep_alive=self._keep_alive and self.body_done)
+
     def client_is_full(self) -> None:
         """Stop reading the upstream until the client has taken what was read."""
         if self._upstream is not None:
-            self._upstream.gate.close(Reason.PEER_IS_FULL)
+            self._upstream.gate.close(flow.PEER_IS_FULL)
 
     def client_drained(self) -> None:
         """Read the upstream again."""
         self._moved = True
         if self._upstream is not None:
-            self._upstream.gate.open(Reason.PEER_IS_FULL)
-
-    def finished(self, *, reusable: bool) -> None:
-        """End well: the answer is complete. *reusable*: its connection may serve another."""
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            if reusable and self.body_done:
-                upstream.gate.open(Reason.PEER_IS_FULL)
-                self._plane.route.pool.release(upstream)
-            else:
-                upstream.abort()
-        self._end(keep_alive=self._keep_alive and self.body_done)
+            self._upstream.gate.open(flow.PEER_IS_FULL)
 
     # A refused credential.
 
-    def _replay_instead(self, status: int, line: bytes, answered: Answered, body: int) -> bool:
+    def _replay_instead(self, answered: Answered) -> bool:
         """Report the 401; hold it back if the request can be sent again with another credential."""
-        forward = self._forward
-        assert forward is not None
-        worthwhile = self._plane.route.credentials.refused(forward.credential)
-        if not worthwhile or self._replayed or not self.body_done or not self._kept.whole:
+        upstream, credential = self._upstream, self._credential
+        assert upstream is not None
+        assert credential is not None
+        worthwhile = self._plane.route.credentials.refused(credential)
+        if not worthwhile or self._replayed or not self.body_done or not self._is_whole:
             return False
-        self._held, self._held_answer = self._upstream, (status, line, answered, body)
+        self._held = _Held(upstream, answered)
         self._replayed = True
         self._send_again()
         # In a turn of its own: the held connection has still to finish reading this head.
@@ -352,7 +354,7 @@ class Exchange:
             return
         decided = self._judge()
         if isinstance(decided, Forward):
-            self._send(decided)
+            self._send_or_give_up(decided)
         elif self._may_wait(decided.error):
             self._wait_for_credential()
         else:
@@ -360,59 +362,55 @@ class Exchange:
 
     def _give_up(self, error: ProxyError) -> None:
         """Answer with the 401 that was held back, if there is one, else with *error*."""
-        held, kept_answer = self._held, self._held_answer
-        if held is None or kept_answer is None or held.is_closing():
+        held, self._held = self._held, None
+        if held is None or held.upstream.is_closing():
             self.fail(error)
             return
         self._stop_waiting()
-        self._held, self._upstream, self._pending = None, held, None
-        held.resume(self._begin_answer(*kept_answer))
+        self._upstream, self._pending = held.upstream, None
+        held.upstream.resume(self._begin_answer(held.answered))
 
     # Ends that nobody wished for.
 
     def upstream_lost(self, upstream: "Upstream") -> None:
         """Deal with a connection that went before its answer was complete."""
-        if upstream is self._held:
+        if self._held is not None and upstream is self._held.upstream:
             self._held = None
             return
         self._upstream = None
         if self.tunnelling:
-            self._end(keep_alive=False)
-            return
-        forward = self._forward
-        again = (
-            forward is not None
-            and forward.idempotent
-            and upstream.reused
-            and not self.answer_seen
-            and not self._retried
-            and self._kept.whole
-        )
-        if again and forward is not None:
+            self._end(time.monotonic(), keep_alive=False)
+        elif self._may_retry(upstream):
             self._retried = True
             self._send_again()
-            self._connect(forward)
-            return
-        name = self._plane.route.rules.base.url
-        when = "in the middle of" if self.answer_seen else "before"
-        self._give_up(
-            ProxyError(
-                "upstream_closed",
-                f"{name} closed the connection {when} its answer.",
-                hint="Whether it acted on the request is not known.",
-                proxy_status="http_response_incomplete" if self.answer_seen else "",
-            )
+            decided = self._judge()
+            if isinstance(decided, Forward):
+                self._connect(decided.head)
+            else:
+                self._give_up(decided.error)
+        else:
+            name = self._plane.route.name
+            self._give_up(faults.closed(name, answer_seen=self.answer_seen))
+
+    def _may_retry(self, upstream: "Upstream") -> bool:
+        """Tell whether *upstream* closed an idle connection just when it was used again."""
+        return (
+            upstream.reused
+            and self._asked.repeatable
+            and self._is_whole
+            and not self.answer_seen
+            and not self._retried
         )
 
     def fail(self, error: ProxyError) -> None:
         """End with *error*: as the answer, or by cutting off one that has begun."""
         self._let_go()
         if self._status:
-            self._record(self._status, "upstream", error.code)
-            self._downstream.cut_off(visibly=not self._received.minor)
+            self._record(self._status, "upstream", error.code, time.monotonic())
+            self._downstream.cut_off(visibly=not self._asked.received.minor)
             return
         keep_alive = (
-            self._received.keep_alive
+            self._asked.received.keep_alive
             and self.body_done
             and error.kind.code != "bad_request"
             and not self._plane.draining
@@ -427,14 +425,18 @@ class Exchange:
             )
         )
         self._status = error.status
-        self._record(error.status, error.kind.side, error.code)
-        self._downstream.exchange_ended(keep_alive=keep_alive, linger=not keep_alive)
+        now = time.monotonic()
+        self._record(error.status, error.kind.side, error.code, now)
+        self._downstream.exchange_ended(now, keep_alive=keep_alive, linger=not keep_alive)
 
     def client_lost(self) -> None:
         """Cancel: there is nobody left to answer."""
         self._let_go()
-        code = "" if self.tunnelling else "client_closed"
-        self._record(self._status or _CLIENT_CLOSED, "upstream" if not code else "downstream", code)
+        now = time.monotonic()
+        if self.tunnelling:
+            self._record(self._status, "upstream", "", now)
+        else:
+            self._record(self._status or _CLIENT_CLOSED, "downstream", "client_closed", now)
 
     def _let_go(self) -> None:
         """Close or cancel all that this exchange holds."""
@@ -442,25 +444,27 @@ class Exchange:
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
-        for upstream in (self._upstream, self._held):
-            if upstream is not None and self.tunnelling:
-                upstream.close()  # what the client sent last is still on its way
-            elif upstream is not None:
-                upstream.abort()
+        if self._held is not None:
+            self._held.upstream.abort()
+        if self._upstream is not None and self.tunnelling:
+            self._upstream.close()  # what the client sent last is still on its way
+        elif self._upstream is not None:
+            self._upstream.abort()
         self._upstream = self._held = None
 
-    def _end(self, *, keep_alive: bool) -> None:
-        self._record(self._status, "upstream", "")
-        self._downstream.exchange_ended(keep_alive=keep_alive, linger=not self.body_done)
+    def _end(self, now: float, *, keep_alive: bool) -> None:
+        self._record(self._status, "upstream", "", now)
+        self._downstream.exchange_ended(now, keep_alive=keep_alive, linger=not self.body_done)
 
-    def _record(self, status: int, side: str, code: str) -> None:
+    def _record(self, status: int, side: str, code: str, now: float) -> None:
+        asked = self._asked
         self._plane.journal.record(
             time.time(),
-            self._method,
-            self._target,
+            asked.method,
+            asked.target,
             status,
             side,
-            time.monotonic() - self._started,
+            now - self._started,
             self._first_byte,
             self._request_bytes,
             self._response_bytes,
@@ -473,30 +477,18 @@ class Exchange:
 
     def tunnel_opens(self, head: bytes, data: bytes) -> None:
         """Pass on the 101 and become a pair of pipes."""
-        self.tunnelling = True
-        self._downstream.write(head)
-        if data:
-            self.tunnel_bytes(data)
+        self.tunnelling, self.body_done = True, False
+        self._body, self._kept = framing.UntilClose(), None
+        self.answer_goes_on(head, data)
         self._downstream.tunnel_opens()
-
-    def tunnel_bytes(self, data: bytes) -> None:
-        """Pass *data* from the upstream to the client."""
-        self._response_bytes += len(data)
-        self._downstream.write(data)
-
-    def client_bytes(self, data: bytes) -> None:
-        """Pass *data* from the client to the upstream."""
-        self._request_bytes += len(data)
-        if self._upstream is not None:
-            self._upstream.write(data)
 
     def upstream_said_eof(self) -> bool:
         """Pass on the upstream's end; True while the client's half goes on."""
         return self._downstream.write_eof()
 
     def client_said_eof(self) -> bool:
-        """Pass on the client's end; True while the upstream's half goes on."""
-        return self._upstream is not None and self._upstream.write_eof()
+        """Pass on a tunnel's end; True while the upstream's half goes on."""
+        return self.tunnelling and self._upstream is not None and self._upstream.write_eof()
 
     # Time.
 
@@ -512,40 +504,15 @@ class Exchange:
         if self._upstream is None or self.tunnelling:
             return
         idle, limits = now - self._touched, self._plane.limits
-        if not self.body_done and self._downstream.gate.is_open and not self._status:
+        if not self.body_done and not self._downstream.gate.reasons and not self._status:
             if _over(idle, limits.body_idle_seconds):
-                self.fail(_too_slow("body", "body_idle_seconds", limits.body_idle_seconds))
+                self.fail(faults.too_slow("body", "body_idle_seconds", limits.body_idle_seconds))
         elif not self._status:
             if _over(idle, limits.response_head_seconds):
-                self.fail(self._no_answer(limits.response_head_seconds))
+                self.fail(faults.silent(self._plane.route.name, limits.response_head_seconds))
         elif _over(idle, limits.response_idle_seconds):
-            self.fail(self._no_answer(limits.response_idle_seconds))
-
-    def _no_answer(self, seconds: float) -> ProxyError:
-        return ProxyError(
-            "upstream_timeout",
-            f"{self._plane.route.rules.base.url} sent nothing for {seconds:g} s.",
-            hint="Whether it acted on the request is not known. The limits are [limits] "
-            "response_head_seconds and response_idle_seconds.",
-        )
-
-
-def _draining() -> ProxyError:
-    return ProxyError(
-        "draining",
-        "The proxy is stopping and takes no further requests.",
-        hint="Send the request again; another instance may take it.",
-        retry_after=1,
-    )
+            self.fail(faults.silent(self._plane.route.name, limits.response_idle_seconds))
 
 
 def _over(idle: float, limit: float) -> bool:
     return 0 < limit <= idle
-
-
-def _too_slow(part: str, key: str, seconds: float) -> ProxyError:
-    return ProxyError(
-        "request_timeout",
-        f"The request's {part} did not go on for {seconds:g} s.",
-        hint=f"The limit is [limits] {key}.",
-    )

@@ -39,6 +39,11 @@ class Route:
     pool: "Pool"
     wait_seconds: float = 5
 
+    @property
+    def name(self) -> str:
+        """The upstream's base URL, for people."""
+        return self.rules.base.url
+
 
 class Journal(Protocol):
     """Where finished requests are told; called once for each, and must not block."""

@@ -10,7 +10,6 @@ Rule 2: nothing waits here but ``connect``, and every failure of it has a code o
 import asyncio
 import socket
 import ssl
-import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,11 +63,11 @@ class Pool:
             return upstream
         return None
 
-    def release(self, upstream: Upstream) -> None:
-        """Take back a connection whose last answer was complete."""
+    def release(self, upstream: Upstream, now: float) -> None:
+        """Take back a connection whose last answer was complete *now*, on the monotonic clock."""
         stated = upstream.keep_alive_seconds
         # A second earlier than the server said, so that it does not close while we send.
-        upstream.idle_until = time.monotonic() + (max(stated - 1, 0) if stated else _IDLE_SECONDS)
+        upstream.idle_until = now + (max(stated - 1, 0) if stated else _IDLE_SECONDS)
         self._idle.append(upstream)
 
     def forget(self, upstream: Upstream) -> None:

@@ -12,9 +12,10 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from proxy.dataplane.flow import Gate, Reason
+from proxy.dataplane import flow
+from proxy.dataplane.flow import Gate
 from proxy.errors import ProxyError
-from proxy.policy import answer, framing, message
+from proxy.policy import answer, framing
 from proxy.policy.answer import Answered
 from proxy.policy.message import Malformed
 
@@ -31,10 +32,10 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "_answered",
-        "_block",
         "_body",
         "_buffer",
         "_forget",
+        "_head",
         "_interim",
         "_said_eof",
         "_transport",
@@ -58,8 +59,8 @@ class Upstream(asyncio.Protocol):
         self.requests = 0
         self.idle_until = 0.0
         self.keep_alive_seconds = 0
-        # The connection's last header block and what it meant: servers repeat it.
-        self._block = b""
+        # The connection's last head and what it meant: servers repeat it.
+        self._head = b""
         self._answered: Answered | None = None
         # Request.
         self.exchange: Exchange | None = None
@@ -127,10 +128,12 @@ class Upstream(asyncio.Protocol):
 
     def resume(self, head: bytes) -> None:
         """Go on with an answer that ``Exchange.answer_begins`` held back, now as *head*."""
+        exchange, answered = self.exchange, self._answered
+        assert exchange is not None
+        assert answered is not None
         rest, self._buffer = self._buffer, b""
-        self.gate.open(Reason.HELD)
-        if self.exchange is not None:
-            self._go_on(self.exchange, head, rest)
+        self.gate.open(flow.HELD)
+        self._go_on(exchange, answered, head, rest)
 
     # Called by the event loop.
 
@@ -140,12 +143,10 @@ class Upstream(asyncio.Protocol):
         self.gate = Gate(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Read an answer's head, pass on its body, or a tunnel's bytes."""
+        """Read an answer's head, or pass on its body."""
         exchange = self.exchange
         if exchange is None:
             self._transport.abort()
-        elif self.tunnelling:
-            exchange.tunnel_bytes(data)
         elif self._body is None:
             self._read_head(exchange, data)
         else:
@@ -165,8 +166,7 @@ class Upstream(asyncio.Protocol):
             self._forget(self)
             return
         if isinstance(self._body, framing.UntilClose) and error is None:
-            exchange.answer_ends(b"", b"", trailers=b"")
-            exchange.finished(reusable=False)
+            exchange.answer_ends(b"", b"", b"", False)
         else:
             exchange.upstream_lost(self)
 
@@ -186,41 +186,40 @@ class Upstream(asyncio.Protocol):
         exchange.answer_seen = True
         if self._buffer:
             data, self._buffer = self._buffer + data, b""
+        if self.gate.reasons & flow.HELD:
+            self._buffer = data  # what TLS had decrypted before the gate closed
+            return
         while data:
             end = data.find(b"\r\n\r\n", 0, _HEAD_LIMIT)
             if end < 0:
                 self._wait_for_more(exchange, data)
                 return
-            line_end = data.find(b"\r\n")
             head, data = data[: end + 2], data[end + 4 :]
+            answered = self._answered
             try:
-                status, minor, answered = self._understand(head, line_end)
-                if status < 200 and status != 101:
-                    self._pass_interim(exchange, status, head[9:line_end], answered)
+                if answered is None or head != self._head:
+                    answered = answer.read(head, send_via=self.send_via)
+                    self._head, self._answered = head, answered
+                if answered.status < 200 and self._is_interim(exchange, answered):
                     continue
-                body = framing.of_response(
-                    status,
-                    answered.lengths,
-                    answered.codings,
-                    minor=minor,
-                    to_head=exchange.to_head,
-                )
-                if status == 101 and not (exchange.offers_upgrade and answered.upgrade):
-                    raise Malformed("it switches protocols unasked")
             except Malformed as reason:
                 self._fail(exchange, str(reason))
                 return
-            self._begin(exchange, status, head[9:line_end], answered, body, data)
+            self._begin(exchange, answered, data)
             return
 
-    def _understand(self, head: bytes, line_end: int) -> tuple[int, int, Answered]:
-        status, _, minor = message.status_line(head[:line_end])
-        block = head[line_end + 2 :]
-        answered = self._answered
-        if answered is None or block != self._block or minor != answered.minor:
-            answered = answer.read(block, minor=minor, send_via=self.send_via)
-            self._block, self._answered = block, answered
-        return status, minor, answered
+    def _is_interim(self, exchange: "Exchange", answered: Answered) -> bool:
+        """Pass on an interim answer; False if this one is final, because it switches protocols."""
+        if answered.status == 101:
+            if not (exchange.offers_upgrade and answered.upgrade):
+                raise Malformed("it switches protocols unasked")
+            self.tunnelling = True
+            return False
+        self._interim += 1
+        if self._interim > _INTERIM_LIMIT:
+            raise Malformed(f"it sent more than {_INTERIM_LIMIT} interim answers")
+        exchange.interim(answered)
+        return True
 
     def _wait_for_more(self, exchange: "Exchange", data: bytes) -> None:
         """Keep an incomplete head, unless it is too long or can't become one."""
@@ -232,68 +231,47 @@ class Upstream(asyncio.Protocol):
         else:
             self._buffer = data
 
-    def _pass_interim(
-        self, exchange: "Exchange", status: int, line: bytes, answered: Answered
-    ) -> None:
-        self._interim += 1
-        if self._interim > _INTERIM_LIMIT:
-            raise Malformed(f"it sent more than {_INTERIM_LIMIT} interim answers")
-        exchange.interim(status, line, answered)
-
-    def _begin(
-        self,
-        exchange: "Exchange",
-        status: int,
-        line: bytes,
-        answered: Answered,
-        body: int,
-        data: bytes,
-    ) -> None:
+    def _begin(self, exchange: "Exchange", answered: Answered, data: bytes) -> None:
         self._interim = 0
-        self._body = framing.reader(body)
-        self.tunnelling = status == 101
         self.keep_alive_seconds = answered.keep_alive_seconds
-        head = exchange.answer_begins(status, line, answered, body)
+        head = exchange.answer_begins(answered)
         if head is None:
-            self.gate.close(Reason.HELD)
+            self.gate.close(flow.HELD)
             self._buffer = data
-            return
-        self._go_on(exchange, head, data)
-
-    def _go_on(self, exchange: "Exchange", head: bytes, data: bytes) -> None:
-        """Pass on *head* and what of the body came with it, in one write if it is not much."""
-        body = self._body
-        if self.tunnelling:
-            exchange.tunnel_opens(head, data)
-        elif body is not None and body.done:
-            self._end(exchange, head, b"", data)
         else:
+            self._go_on(exchange, answered, head, data)
+
+    def _go_on(self, exchange: "Exchange", answered: Answered, head: bytes, data: bytes) -> None:
+        """Pass on *head* and what of the body came with it, in one write."""
+        body = 0 if exchange.to_head else answered.framing
+        if self.tunnelling:
+            self._body = framing.UntilClose()
+            exchange.tunnel_opens(head, data)
+        elif body == len(data):
+            # Usual for small answers: it is all here, and there is nothing to count.
+            self._body = self.exchange = None
+            exchange.answer_ends(head, data, b"", answered.keep_alive)
+        else:
+            self._body = framing.reader(body)
             self._read_body(exchange, data, head)
 
     def _read_body(self, exchange: "Exchange", data: bytes, head: bytes = b"") -> None:
-        body = self._body
+        body, answered = self._body, self._answered
         assert body is not None
+        assert answered is not None
         try:
-            piece, rest = body.feed(data) if data else (b"", b"")
+            piece, rest = body.feed(data)
         except Malformed as reason:
             if head:
                 exchange.retract()
             self._fail(exchange, str(reason))
             return
         if body.done:
-            self._end(exchange, head, piece, rest)
+            self._body = self.exchange = None
+            # Bytes behind the end are nobody's answer: such a connection gets no further request.
+            exchange.answer_ends(head, piece, body.trailers, answered.keep_alive and not rest)
         else:
             exchange.answer_goes_on(head, piece)
-
-    def _end(self, exchange: "Exchange", head: bytes, piece: bytes, rest: bytes) -> None:
-        body, self._body = self._body, None
-        assert body is not None
-        exchange.answer_ends(head, piece, trailers=body.trailers)
-        answered = self._answered
-        # Bytes behind the end are nobody's answer: such a connection gets no further request.
-        reusable = answered is not None and answered.keep_alive and not rest
-        self.exchange = None
-        exchange.finished(reusable=reusable)
 
     def _fail(self, exchange: "Exchange", reason: str) -> None:
         self.abort()

@@ -19,6 +19,7 @@ from proxy.policy import framing, headers, message, target
 from proxy.policy.headers import Kind
 from proxy.policy.message import Malformed
 from proxy.policy.target import Base
+from proxy.policy.verdict import Received
 
 _FIELD_LIMIT = 200  # twice what we accept ourselves: upstreams set many cookies
 
@@ -26,25 +27,30 @@ _FIELD_LIMIT = 200  # twice what we accept ourselves: upstreams set many cookies
 @dataclass(slots=True)
 class Answered:
     """
-    An upstream's header block, understood: it holds for every answer that repeats the block.
+    An upstream's head, understood: it holds for every answer of the connection that repeats it.
 
-    *fields* is what goes downstream of it. *located* are its pairs where a Location among them has
-    to be rewritten for each client, else empty. *keep_alive_seconds* is 0 if nothing was said.
+    *start* is the head as it will be passed on, up to the fields that change from one request to
+    the next. *located* are its pairs where a Location among them has to be rewritten for each
+    client, else empty. *framing* is the body's, unless the request was a HEAD.
+    *keep_alive_seconds* is 0 if nothing was said.
     """
 
-    fields: bytes
+    status: int
+    start: bytes
+    line: bytes
     located: message.Fields
-    lengths: list[bytes]
-    codings: list[bytes]
-    minor: int
+    via: bytes
+    framing: int
     keep_alive: bool
     keep_alive_seconds: int
     upgrade: bytes
     has_request_id: bool
 
 
-def read(block: bytes, *, minor: int, send_via: bool) -> Answered:
-    """Return what an upstream's header *block* means, or raise Malformed."""
+def read(head: bytes, *, send_via: bool) -> Answered:
+    """Return what an upstream's *head* means, given without its empty line, or raise Malformed."""
+    received, _, block = head.partition(b"\r\n")
+    status, reason, minor = message.status_line(received)
     pairs = message.fields(block, limit=_FIELD_LIMIT)
     noticed: dict[Kind, list[bytes]] = {}
     for name, value in pairs:
@@ -53,22 +59,25 @@ def read(block: bytes, *, minor: int, send_via: bool) -> Answered:
             noticed.setdefault(kind, []).append(value)
     lengths = noticed.get(Kind.CONTENT_LENGTH, [])
     codings = noticed.get(Kind.TRANSFER_ENCODING, [])
-    framing.of_request(lengths, codings, minor=minor)
     options = headers.nominated(noticed.get(Kind.CONNECTION, []))
     if b"content-length" in options:
         raise Malformed("Connection names Content-Length")
+    # RFC 9110 section 8.6 forbids a Content-Length in these.
+    dropped = _DROPPED_WITH_LENGTH if status < 200 or status == 204 else _DROPPED
     kept = [
         pair
         for pair in pairs
-        if headers.kind_of(pair[0]) not in _DROPPED and pair[0].lower() not in options
+        if headers.kind_of(pair[0]) not in dropped and pair[0].lower() not in options
     ]
     via = (headers.VIA if minor else headers.VIA_1_0) if send_via else b""
+    line = b"HTTP/1.1 %d %b\r\n" % (status, reason)
     return Answered(
-        fields=headers.serialise(kept) + via,
+        status=status,
+        start=line + headers.serialise(kept) + via,
+        line=line,
         located=kept if Kind.LOCATION in noticed else [],
-        lengths=lengths,
-        codings=codings,
-        minor=minor,
+        via=via,
+        framing=framing.of_response(status, lengths, codings, minor=minor),
         keep_alive=b"close" not in options if minor else b"keep-alive" in options,
         keep_alive_seconds=_keep_alive_seconds(noticed.get(Kind.KEEP_ALIVE, [])),
         upgrade=b", ".join(noticed.get(Kind.UPGRADE, [])) if b"upgrade" in options else b"",
@@ -80,6 +89,7 @@ def read(block: bytes, *, minor: int, send_via: bool) -> Answered:
 _DROPPED = frozenset(
     (Kind.CONNECTION, Kind.TRANSFER_ENCODING, Kind.UPGRADE, Kind.KEEP_ALIVE, Kind.TE)
 )
+_DROPPED_WITH_LENGTH = _DROPPED | {Kind.CONTENT_LENGTH}
 
 
 def _keep_alive_seconds(values: list[bytes]) -> int:
@@ -91,49 +101,45 @@ def _keep_alive_seconds(values: list[bytes]) -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """What the head of an answer owes to the request that it answers."""
-
-    host: bytes
-    minor: int
-    request_id: bytes
-    to_head: bool
-    keep_alive: bool
-
-
 def pass_on(
-    status: int, rest_of_line: bytes, answered: Answered, *, body: int, client: Client, base: Base
+    answered: Answered,
+    body: int,
+    request_id: bytes,
+    keep_alive: bool,
+    received: Received,
+    base: Base,
 ) -> bytes:
     """
-    Return the head to send to *client* for an upstream's answer whose body has the framing *body*.
+    Return the head to send for an upstream's answer to a request that was *received* so.
 
-    *rest_of_line* is the status line from the status on, as received.
+    *body* is the framing of the body behind it; *keep_alive*: the client may go on after that.
     """
-    fields = answered.fields
+    start = answered.start
     if answered.located:
-        fields = _with_locations(answered, base=base, host=client.host)
-    if answered.lengths and (status < 200 or status == 204):
-        fields = _without_length(fields)
-    return b"HTTP/1.1 %b\r\n%b%b%b\r\n" % (
-        rest_of_line,
-        fields,
-        b"" if answered.has_request_id else b"X-Request-Id: %b\r\n" % client.request_id,
-        _hop(status, answered, body=body, client=client),
-    )
+        start = _with_locations(answered, base=base, host=received.host)
+    hop = b""
+    # The usual case has nothing to say: HTTP/1.1, a length, no error, and more may follow.
+    if body < 0 or answered.status >= 500 or answered.status < 200 or not keep_alive:
+        hop = _hop(answered, body, keep_alive, received.minor)
+    elif not received.minor:
+        hop = b"Connection: keep-alive\r\n"
+    if answered.has_request_id:
+        return b"%b%b\r\n" % (start, hop)
+    return b"%bX-Request-Id: %b\r\n%b\r\n" % (start, request_id, hop)
 
 
-def _hop(status: int, answered: Answered, *, body: int, client: Client) -> bytes:
+def _hop(answered: Answered, body: int, keep_alive: bool, minor: int) -> bytes:
     """Return the fields that hold for the client's hop alone, and our note on a server error."""
-    lines = b""
+    status = answered.status
     if status == 101:
         return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % answered.upgrade
-    if body < 0 and client.minor:
+    lines = b""
+    if body < 0 and minor:
         lines = b"Transfer-Encoding: chunked\r\n"
     if status >= 200:
-        if not client.keep_alive:
+        if not keep_alive:
             lines += b"Connection: close\r\n"
-        elif not client.minor:
+        elif not minor:
             lines += b"Connection: keep-alive\r\n"
         if status >= 500:
             lines += b"Proxy-Status: bearer-proxy; received-status=%d\r\n" % status
@@ -141,25 +147,14 @@ def _hop(status: int, answered: Answered, *, body: int, client: Client) -> bytes
 
 
 def _with_locations(answered: Answered, *, base: Base, host: bytes) -> bytes:
+    """Return ``start`` as a client must see it that knows this proxy as *host*."""
     rewritten = [
         (name, target.to_local(value, base=base, host=host))
         if headers.kind_of(name) is Kind.LOCATION
         else (name, value)
         for name, value in answered.located
     ]
-    # What follows the upstream's own fields (Via) stays as it is.
-    return (
-        headers.serialise(rewritten) + answered.fields[len(headers.serialise(answered.located)) :]
-    )
-
-
-def _without_length(fields: bytes) -> bytes:
-    """Return *fields* without Content-Length, which RFC 9110 section 8.6 forbids in 1xx and 204."""
-    return b"".join(
-        line + b"\r\n"
-        for line in fields.split(b"\r\n")
-        if line and line.partition(b":")[0].lower() != b"content-length"
-    )
+    return answered.line + headers.serialise(rewritten) + answered.via
 
 
 def own(

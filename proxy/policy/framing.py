@@ -76,12 +76,10 @@ def of_request(lengths: list[bytes], codings: list[bytes], *, minor: int) -> int
     return int(lengths[0])
 
 
-def of_response(
-    status: int, lengths: list[bytes], codings: list[bytes], *, minor: int, to_head: bool
-) -> int:
-    """Return the framing of the response with *status*; *to_head*: it answers a HEAD request."""
+def of_response(status: int, lengths: list[bytes], codings: list[bytes], *, minor: int) -> int:
+    """Return the framing of the response with *status* to anything but a HEAD request."""
     stated = of_request(lengths, codings, minor=minor)
-    if to_head or status < 200 or status in (204, 304):
+    if status < 200 or status in (204, 304):
         return 0
     if not lengths and not codings:
         return UNTIL_CLOSE

@@ -1,10 +1,10 @@
 """
 The one question asked for every request: forward it as which bytes, or refuse it why?
 
-It is asked in two steps, because a keep-alive client repeats its header block byte for byte.
-``read`` takes a block apart; what it returns holds for as long as the connection sends the same
-block. ``judge`` takes the request line and the moment's credential, and does nothing that ``read``
-could have done.
+It is asked in three steps, because a keep-alive client repeats itself byte for byte. ``read`` takes
+a header block apart and holds for as long as the connection repeats that block; ``ask`` adds the
+request line and holds for as long as it repeats both; ``judge`` adds the moment's credential, and
+does nothing that the others could have done.
 
 Rule 1: a refusal means that the upstream is never touched.
 
@@ -61,21 +61,30 @@ class Received:
     refusal: ProxyError | None
 
 
-class Situation(NamedTuple):
-    """What the verdict depends on beyond the request: rules, credential (or its lack), an id."""
+@dataclass(slots=True)
+class Asked:
+    """
+    A request understood, all but the moment's credential.
 
-    rules: Rules
-    credential: Credential | ProxyError
-    request_id: bytes
+    *start* is its head as it will be sent, up to the fields that change from one request to the
+    next; it is empty where *refusal* says why nothing will be sent. *repeatable*: sending it twice
+    intends no more than sending it once.
+    """
+
+    method: bytes
+    target: bytes
+    received: Received
+    start: bytes
+    refusal: ProxyError | None
+    repeatable: bool
+    to_head: bool
 
 
 class Forward(NamedTuple):
-    """Send *head*, then a body of *framing*; *credential* is the one that *head* carries."""
+    """Send *head*, then the body; *credential* is the one that *head* carries."""
 
     head: bytes
-    framing: int
     credential: Credential
-    idempotent: bool
 
 
 class Refuse(NamedTuple):
@@ -91,34 +100,50 @@ def malformed(reason: Malformed) -> ProxyError:
     return ProxyError("bad_request", f"The request is not acceptable HTTP: {reason}.")
 
 
-def judge(
-    method: bytes, wanted: bytes, received: Received, situation: Situation
-) -> Forward | Refuse:
-    """Return the verdict on *method* and target *wanted* under the *received* fields."""
-    rules, credential, request_id = situation
-    if method in (b"CONNECT", b"TRACE"):
-        return Refuse(_method_refused(method))
-    if received.refusal is not None:
-        return Refuse(received.refusal)
-    if received.host_refusal is not None and not _names_itself(wanted, received, rules.base):
-        return Refuse(received.host_refusal)
-    if rules.body_bytes and received.framing > rules.body_bytes:
-        return Refuse(body_too_large(rules.body_bytes))
-    try:
-        path = target.to_send(wanted, method=method, base=rules.base)
-    except ProxyError as error:
-        return Refuse(error)
+def judge(asked: Asked, credential: Credential | ProxyError, request_id: bytes) -> Forward | Refuse:
+    """Return the verdict on *asked*, given the *credential* of this moment or why there is none."""
+    if asked.refusal is not None:
+        return Refuse(asked.refusal)
     if isinstance(credential, ProxyError):
         return Refuse(credential)
-    made_id = b"" if received.request_id else b"X-Request-Id: %b\r\n" % request_id
-    head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (
-        method,
-        path,
-        received.fields,
-        made_id,
-        credential.line,
+    if asked.received.request_id:
+        return Forward(b"%b%b\r\n" % (asked.start, credential.line), credential)
+    return Forward(
+        b"%bX-Request-Id: %b\r\n%b\r\n" % (asked.start, request_id, credential.line), credential
     )
-    return Forward(head, received.framing, credential, idempotent(method))
+
+
+def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked:
+    """Return what a request line for the target *wanted* means above the *received* fields."""
+    start = b""
+    refusal = _refused(method, wanted, received, rules)
+    if refusal is None:
+        try:
+            path = target.to_send(wanted, method=method, base=rules.base)
+            start = b"%b %b HTTP/1.1\r\n%b" % (method, path, received.fields)
+        except ProxyError as error:
+            refusal = error
+    return Asked(
+        method=method,
+        target=wanted,
+        received=received,
+        start=start,
+        refusal=refusal,
+        repeatable=idempotent(method),
+        to_head=method == b"HEAD",
+    )
+
+
+def _refused(method: bytes, wanted: bytes, received: Received, rules: Rules) -> ProxyError | None:
+    if method in (b"CONNECT", b"TRACE"):
+        return _method_refused(method)
+    if received.refusal is not None:
+        return received.refusal
+    if received.host_refusal is not None and not _names_itself(wanted, received, rules.base):
+        return received.host_refusal
+    if rules.body_bytes and received.framing > rules.body_bytes:
+        return body_too_large(rules.body_bytes)
+    return None
 
 
 def body_too_large(limit: int) -> ProxyError:
@@ -163,7 +188,7 @@ def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
     options = headers.nominated(noticed.get(Kind.CONNECTION, []))
     if b"content-length" in options:
         raise Malformed("Connection names Content-Length")
-    upgrade = _upgrade(noticed.get(Kind.UPGRADE, []), options, minor=minor)
+    upgrade = b"" if body else _upgrade(noticed.get(Kind.UPGRADE, []), options, minor=minor)
     request_id = _request_id(noticed.get(Kind.REQUEST_ID, []), options)
     kept = [pair for pair in pairs if _passes(pair[0], options, minor, bool(request_id))]
     return Received(
