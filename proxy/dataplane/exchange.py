@@ -2,34 +2,29 @@
 One request and its answer, from the verdict to the last byte.
 
 The exchange owns what lies between the two connections: which upstream connection serves it, what
-of the body has been sent, whether an answer has begun, what to do when either side goes away.
+of the body has been sent, whether an answer has begun, what to do when either side goes away. Its
+first half is ``sending``; from there:
 
-    wait for a credential ──▶ lease or connect ──▶ send ──▶ answer ──▶ finished
-          (bounded)              │ failed           │ lost before an answer: once more on a
-                                 ▼                  │ fresh connection, if that is safe
-                              refuse ◀──────────────┘ 401 to our credential: hold the answer,
-                                                      replay with another credential
+    send ──▶ answer ──▶ finished
+      ▲        │ 401 to our credential: hold the answer, if the request can be sent again,
+      └────────┘ and replay with another credential
 
 After a 101 it is a tunnel: two bodies that end with their connections.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.dataplane import faults, flow
-from proxy.errors import ProxyError, Side
-from proxy.policy import answer, framing, verdict
+from proxy.dataplane.sending import Sending
+from proxy.errors import ProxyError
+from proxy.policy import answer, framing
 from proxy.policy.answer import Answered
 from proxy.policy.credential import Credential
-from proxy.policy.message import Malformed
-from proxy.policy.replay import Kept
-from proxy.policy.verdict import Asked, Forward, Refuse
+from proxy.policy.verdict import Forward
 
 if TYPE_CHECKING:
-    from proxy.dataplane.downstream import Downstream
-    from proxy.dataplane.plane import Plane
     from proxy.dataplane.upstream import Upstream
 
 # nginx's word for a client that went away before its answer was complete.
@@ -43,55 +38,21 @@ class _Held(NamedTuple):
     answered: Answered
 
 
-class Exchange:
+class Exchange(Sending):
     """
     The life of one request.
 
     ``Downstream`` feeds it the request and hears ``exchange_ended``; ``Upstream`` feeds it the
-    answer. ``body_done`` says that the whole request has been read, ``answer_seen`` that the
-    upstream has sent at least a byte.
+    answer.
     """
 
-    # Where most requests end as they began the value stands here: one is made for every request.
-
-    # The request's body.
-    body_done = True
-    _body: framing.Body | None = None
-    _kept: Kept | None = None  # what was sent of it, if it can be sent again
-    _pending: list[bytes] | None = None  # what waits for a connection
-    _request_bytes = 0
-    # The way to the upstream.
-    _credential: Credential | None = None  # the one that was sent
-    _upstream: "Upstream | None" = None
-    _connecting: asyncio.Task[None] | None = None
-    _stop_listening: Callable[[], None] | None = None
-    _deadline = 0.0
-    _retried = False
-    _replayed = False
     _held: _Held | None = None
-    # The answer.
-    answer_seen = False
-    tunnelling = False
+    _replayed = False
     _keep_alive = False
     _rechunk = False
     _status = 0  # 0 until its head has been sent
     _first_byte: float | None = None
     _response_bytes = 0
-    # Since the last sweep.
-    _moved = False
-
-    def __init__(self, downstream: "Downstream", plane: "Plane", asked: Asked) -> None:
-        self._downstream = downstream
-        self._plane = plane
-        self._asked = asked
-        received = asked.received
-        self._request_id = received.request_id or plane.new_request_id()
-        self._started = self._touched = time.monotonic()
-        if received.framing:
-            self._body = framing.reader(received.framing)
-            self._kept = Kept(plane.limits.replay_max_bytes)
-            self._pending = []
-            self.body_done = False
 
     @property
     def offers_upgrade(self) -> bool:
@@ -103,80 +64,8 @@ class Exchange:
         """Tell whether the request is a HEAD, whose answer has no body whatever it says."""
         return self._asked.to_head
 
-    # The way to the upstream.
-
-    def begin(self) -> None:
-        """Ask for the verdict and obey it; the exchange may end before this returns."""
-        if self._plane.draining:
-            self.fail(faults.draining())
-            return
-        decided = self._judge()
-        if isinstance(decided, Forward):
-            self._send(decided)
-        elif self._may_wait(decided.error):
-            self._wait_for_credential()
-        else:
-            self.fail(decided.error)
-
-    def _judge(self) -> Forward | Refuse:
-        credentials = self._plane.route.credentials
-        credential = credentials.current() or credentials.shortage()
-        return verdict.judge(self._asked, credential, self._request_id)
-
-    def _may_wait(self, error: ProxyError) -> bool:
-        route = self._plane.route
-        return error.kind.side is Side.TOKEN and route.credentials.worth_waiting(route.wait_seconds)
-
-    def _wait_for_credential(self) -> None:
-        route = self._plane.route
-        self._deadline = time.monotonic() + route.wait_seconds
-        self._stop_listening = route.credentials.on_change(self._credentials_changed)
-
-    def _credentials_changed(self) -> None:
-        """Judge again: there may be a credential, or no reason left to wait for one."""
-        decided = self._judge()
-        if isinstance(decided, Forward):
-            self._stop_waiting()
-            self._send_or_give_up(decided)
-        elif not self._may_wait(decided.error):
-            self._give_up(decided.error)
-
-    def _send_or_give_up(self, forward: Forward) -> None:
-        """Send *forward*, unless it carries the very credential that was refused just now."""
-        if self._held is not None and forward.credential == self._credential:
-            self._give_up(faults.closed(self._plane.route.name, answer_seen=True))
-        else:
-            self._send(forward)
-
-    def _stop_waiting(self) -> None:
-        if self._stop_listening is not None:
-            self._stop_listening()
-            self._stop_listening = None
-        self._deadline = 0.0
-
-    def _send(self, forward: Forward) -> None:
-        self._credential = forward.credential
-        upstream = self._plane.route.pool.lease(certain=not self._asked.repeatable)
-        if upstream is not None:
-            self._attach(upstream, forward.head)
-        else:
-            self._connect(forward.head)
-
-    def _connect(self, head: bytes) -> None:
-        self._connecting = asyncio.get_running_loop().create_task(self._connect_and_attach(head))
-
-    async def _connect_and_attach(self, head: bytes) -> None:
-        try:
-            upstream = await self._plane.route.pool.connect()
-        except ProxyError as error:
-            self._connecting = None
-            self._give_up(error)
-            return
-        self._connecting = None
-        self._attach(upstream, head)
-
-    def _attach(self, upstream: "Upstream", head: bytes) -> None:
-        """Send the head, and whatever of the body has come by now."""
+    def attach(self, upstream: "Upstream", head: bytes) -> None:
+        """Send *head* on *upstream*, and whatever of the body has come by now."""
         self._upstream = upstream
         self._moved = True
         pending, self._pending = self._pending, None
@@ -185,63 +74,6 @@ class Exchange:
         upstream.start(self, head)
         if self._downstream.gate.reasons:
             self._downstream.gate.open(flow.NOT_YET_SENT)
-
-    def _send_again(self) -> None:
-        """Make ready to send the very same bytes of the body once more."""
-        self._upstream = None
-        self._pending = list(self._kept.pieces) if self._kept else []
-        self.answer_seen = False
-        self._downstream.gate.open(flow.PEER_IS_FULL)
-
-    @property
-    def _is_whole(self) -> bool:
-        """Tell whether all that was sent of the request is still here."""
-        return self._kept is None or self._kept.whole
-
-    # The request's body.
-
-    def feed(self, data: bytes) -> bytes:
-        """Take what *data* holds of the body; return what follows it."""
-        body = self._body
-        assert body is not None
-        try:
-            piece, rest = body.feed(data)
-        except Malformed as reason:
-            self.fail(verdict.malformed(reason))
-            return b""
-        self._moved = True
-        self._request_bytes += len(piece)
-        limit = self._plane.route.rules.body_bytes
-        if limit and self._request_bytes > limit and not self.tunnelling:
-            self.fail(verdict.body_too_large(limit))
-            return b""
-        if self._asked.received.framing == framing.CHUNKED:
-            piece = framing.chunk(piece) if piece else b""
-            if body.done:
-                piece += framing.last_chunk(body.trailers)
-        self.body_done = body.done
-        if piece:
-            self._pass_up(piece)
-        return rest
-
-    def _pass_up(self, data: bytes) -> None:
-        if self._kept is not None:
-            self._kept.add(data)
-        if self._pending is not None:
-            self._pending.append(data)
-            if not self._is_whole:
-                self._downstream.gate.close(flow.NOT_YET_SENT)
-        elif self._upstream is not None:
-            self._upstream.write(data)
-
-    def upstream_is_full(self) -> None:
-        """Stop reading the client until the upstream has taken what was read."""
-        self._downstream.gate.close(flow.PEER_IS_FULL)
-
-    def upstream_drained(self) -> None:
-        """Read the client again."""
-        self._moved = True
-        self._downstream.gate.open(flow.PEER_IS_FULL)
 
     # The answer.
 
@@ -358,9 +190,9 @@ class Exchange:
         elif self._may_wait(decided.error):
             self._wait_for_credential()
         else:
-            self._give_up(decided.error)
+            self.give_up(decided.error)
 
-    def _give_up(self, error: ProxyError) -> None:
+    def give_up(self, error: ProxyError) -> None:
         """Answer with the 401 that was held back, if there is one, else with *error*."""
         held, self._held = self._held, None
         if held is None or held.upstream.is_closing():
@@ -369,6 +201,10 @@ class Exchange:
         self._stop_waiting()
         self._upstream, self._pending = held.upstream, None
         held.upstream.resume(self._begin_answer(held.answered))
+
+    def was_refused(self, credential: Credential) -> bool:
+        """Tell whether *credential* is the one that this very request was refused with."""
+        return self._held is not None and credential == self._credential
 
     # Ends that nobody wished for.
 
@@ -381,26 +217,10 @@ class Exchange:
         if self.tunnelling:
             self._end(time.monotonic(), keep_alive=False)
         elif self._may_retry(upstream):
-            self._retried = True
-            self._send_again()
-            decided = self._judge()
-            if isinstance(decided, Forward):
-                self._connect(decided.head)
-            else:
-                self._give_up(decided.error)
+            self._retry()
         else:
             name = self._plane.route.name
-            self._give_up(faults.closed(name, answer_seen=self.answer_seen))
-
-    def _may_retry(self, upstream: "Upstream") -> bool:
-        """Tell whether *upstream* closed an idle connection just when it was used again."""
-        return (
-            upstream.reused
-            and self._asked.repeatable
-            and self._is_whole
-            and not self.answer_seen
-            and not self._retried
-        )
+            self.give_up(faults.closed(name, answer_seen=self.answer_seen))
 
     def fail(self, error: ProxyError) -> None:
         """End with *error*: as the answer, or by cutting off one that has begun."""
@@ -495,7 +315,7 @@ class Exchange:
     def sweep(self, now: float) -> None:
         """Give up on whoever is overdue."""
         if self._deadline and now >= self._deadline:
-            self._give_up(self._plane.route.credentials.shortage())
+            self.give_up(self._plane.route.credentials.shortage())
             return
         if self._moved:
             self._moved = False
