@@ -43,7 +43,11 @@ def split_authority(value: bytes) -> tuple[bytes, int | None] | None:
     match = _AUTHORITY.fullmatch(value)
     if match is None or (match[2] and int(match[2]) > 65535):
         return None
-    return match[1].lower(), int(match[2]) if match[2] else None
+    host = match[1].lower()
+    # RFC 3986 section 3.2.2: what stands in brackets is an IPv6 address and nothing else.
+    if host[:1] == b"[" and not isinstance(_literal(host), IPv6Address):
+        return None
+    return host, int(match[2]) if match[2] else None
 
 
 def check_host(value: bytes, *, rules: Admission, local: str) -> None:
@@ -74,17 +78,22 @@ def _is_private_name(host: bytes) -> bool:
 
 
 def _is_own_address(host: bytes, local: str) -> bool:
-    address = _address(host.decode("ascii").removeprefix("[").removesuffix("]"))
+    address = _unmapped(_literal(host))
     if address is None:
         return False
-    return address.is_loopback or address == _address(local)
+    return address.is_loopback or address == _unmapped(_literal(local.encode("ascii")))
 
 
-def _address(text: str) -> Address | None:
+def _literal(host: bytes) -> Address | None:
+    """Return the address that *host* is, with or without brackets, or None for a name."""
     try:
-        address = ip_address(text)
+        return ip_address(host.decode("ascii").removeprefix("[").removesuffix("]"))
     except ValueError:
         return None
+
+
+def _unmapped(address: Address | None) -> Address | None:
+    """Return ``::ffff:a.b.c.d`` as the IPv4 address that it stands for."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 

@@ -3,9 +3,7 @@ What a request line may ask for.
 
 Rule 1: path and query reach the upstream byte for byte, behind the base path.
 
-Rule 2: no request leaves the base path. The path is judged in every form in which an upstream might
-        read it (decoded, decoded twice, backslashes as slashes, parameters cut off), and refused if
-        it climbs in any of them.
+Rule 2: no request leaves the base path, and none reaches the issuer, in any reading of its path.
 
 Rule 3: this is no open proxy. The absolute form must name the upstream itself.
 
@@ -14,15 +12,13 @@ Reference: RFC 9112 section 3.2, RFC 3986 section 5.2.4.
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
 from proxy.errors import ProxyError
+from proxy.policy import path as paths
+from proxy.policy.access import EVERYTHING, Access, check_path
 
-# Everything in between needs no second look: no escapes, no dot segments, no tricks with slashes.
+# What has none of these needs no second look: no escapes, no dot segments, no tricks with slashes.
 _SUSPICIOUS = re.compile(rb"%|/\.|\\|^//|#")
-_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-# Overlong UTF-8 for "." "/" "\": no decoder should accept it, some have.
-_OVERLONG = ((b"\xc0\xae", b"."), (b"\xc0\xaf", b"/"), (b"\xc1\x9c", b"\\"))
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#@]+)([^#]*)", re.IGNORECASE)
 
 
@@ -64,24 +60,38 @@ def _split(authority: bytes) -> tuple[bytes, bytes]:
     return host, port
 
 
-def to_send(target: bytes, *, method: bytes, base: Base) -> bytes:
+def to_send(target: bytes, *, method: bytes, base: Base, access: Access = EVERYTHING) -> bytes:
     """Return the target to send for a client's *target*, or raise the error that refuses it."""
     if target[:1] == b"/":
         path, _, query = target.partition(b"?")
         if _SUSPICIOUS.search(target):
-            check_path(path, query)
-        if base.blocked and plain_path(base.path + path) in base.blocked:
-            raise blocked(path)
+            paths.check(path)
+            _check_query(query)
+        if base.blocked:
+            _check_issuer(base.path + path, base)
+        check_path(path, access)
         return base.path + target
-    if target == b"*" and method == b"OPTIONS" and not base.path:
-        return target
+    if target == b"*" and method == b"OPTIONS":
+        return _asterisk(base, access)
     if match := _ABSOLUTE.fullmatch(target):
-        return _from_absolute(match, base)
+        return _from_absolute(match, method=method, base=base, access=access)
     raise ProxyError(
         "bad_request",
         "The request target is neither a path nor a URL of the upstream.",
         hint=f"Ask for a path such as /transactions; it is sent to {base.url}.",
     )
+
+
+def _asterisk(base: Base, access: Access) -> bytes:
+    """Return the target that asks for the options of all that is reachable through us."""
+    check_path(b"/", access)
+    # The asterisk is about the whole server; behind a base path, the base is all of it we show.
+    return base.path or b"*"
+
+
+def _check_query(query: bytes) -> None:
+    if b"#" in query:
+        raise ProxyError("bad_request", "The request target has a fragment (#).")
 
 
 def authority_of(target: bytes) -> bytes:
@@ -90,7 +100,7 @@ def authority_of(target: bytes) -> bytes:
     return match[2] if match else b""
 
 
-def _from_absolute(match: re.Match[bytes], base: Base) -> bytes:
+def _from_absolute(match: re.Match[bytes], *, method: bytes, base: Base, access: Access) -> bytes:
     scheme, authority, rest = match.groups()
     if not base.names(scheme, authority):
         raise ProxyError(
@@ -98,70 +108,33 @@ def _from_absolute(match: re.Match[bytes], base: Base) -> bytes:
             "The request names another server than the upstream; this is not an open proxy.",
             hint=f"Only URLs under {base.url} may be asked for in the absolute form.",
         )
+    if not rest and method == b"OPTIONS" and not base.path:
+        return _asterisk(base, access)  # RFC 9112 section 3.2.4
     path, question, query = rest.partition(b"?")
     path = path or b"/"
-    check_path(path, query)
+    paths.check(path)
     if path != base.path and not path.startswith(base.path + b"/"):
         raise ProxyError("bad_request", f"The path is not under the base URL {base.url}.")
-    if plain_path(path) in base.blocked:
-        raise blocked(path)
+    _check_issuer(path, base)
+    check_path(path[len(base.path) :] or b"/", access)
     return path + question + query
 
 
-def check_path(path: bytes, query: bytes) -> None:
-    """Raise unless *path* stays where it is in every reading, and no fragment hides in *query*."""
-    if b"#" in path or b"#" in query:
-        raise ProxyError("bad_request", "The request target has a fragment (#).")
-    if _BROKEN_ESCAPE.search(path):
-        raise ProxyError(
-            "bad_request",
-            "The path has a % that is not followed by two hexadecimal digits.",
-            hint="Send a literal percent sign as %25.",
-        )
-    for reading in _readings(path):
-        if reading.startswith(b"//") or b"\\" in reading or b"\x00" in reading:
-            raise ProxyError(
-                "bad_request", "The path has a backslash, a NUL or two leading slashes."
-            )
-        if any(segment.partition(b";")[0] in (b".", b"..") for segment in reading.split(b"/")):
-            raise ProxyError(
-                "bad_request",
-                "The path has a dot segment (. or ..), plain or encoded.",
-                hint="Resolve the path before sending it; requests can't leave the base path.",
-            )
-
-
-def _readings(path: bytes) -> list[bytes]:
-    """Return *path* as sent, and as seen by upstreams that decode it once, twice, or thrice."""
-    readings = [path]
-    for _ in range(3):
-        decoded = unquote_to_bytes(readings[-1])
-        for overlong, plain in _OVERLONG:
-            decoded = decoded.replace(overlong, plain)
-        if decoded == readings[-1]:
-            break
-        readings.append(decoded)
-    return readings
-
-
 def plain_path(path: bytes) -> bytes:
-    """Return the one form that all spellings of the same path share, for comparison only."""
-    if b"%" in path:
-        path = _readings(path)[-1]
-    if b";" in path:
-        path = b"/".join(segment.partition(b";")[0] for segment in path.split(b"/"))
-    if b"//" in path:
-        path = re.sub(rb"/{2,}", b"/", path)
-    return path.lower().rstrip(b"/")
+    """Return the one form that all spellings of the same path share, for ``Base.blocked``."""
+    return paths.plain(path)
 
 
-def blocked(path: bytes) -> ProxyError:
-    """Return the error for a request to the issuer's own path."""
-    return ProxyError(
-        "token_endpoint_blocked",
-        f"{path.decode('ascii')} is where tokens are issued; it can't be called through the proxy.",
-        hint="The proxy fetches tokens itself: send the API request without asking for one.",
-    )
+def _check_issuer(path: bytes, base: Base) -> None:
+    """Raise if the upstream's whole *path* could be taken for one where tokens are issued."""
+    plain = paths.plain(path)
+    if plain in base.blocked or paths.without_extension(plain) in base.blocked:
+        raise ProxyError(
+            "token_endpoint_blocked",
+            f"{path.decode('ascii')} is where tokens are issued; "
+            "it can't be called through the proxy.",
+            hint="The proxy fetches tokens itself: send the API request without asking for one.",
+        )
 
 
 def to_local(location: bytes, *, base: Base, host: bytes) -> bytes:
@@ -184,7 +157,7 @@ def to_local(location: bytes, *, base: Base, host: bytes) -> bytes:
     if not rest.startswith(base.path) or inside[:1] not in (b"/", b"?", b"#", b""):
         return location
     try:
-        check_path(re.split(rb"[?#]", rest, maxsplit=1)[0], b"")
+        paths.check(re.split(rb"[?#]", rest, maxsplit=1)[0])
     except ProxyError:
         return location
     return prefix + (inside if inside[:1] == b"/" else b"/" + inside)
