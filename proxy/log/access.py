@@ -27,15 +27,22 @@ Policy = Literal["all", "errors", "off"]
 # Docker cuts lines at 16 KiB, and cut JSON is lost; 2 KiB tell a path.
 _LONGEST = 2048
 
-_COMPLETED = '","level":"info","severity":"INFO","event":"request.completed"'
-_WARNED = '","level":"warning","severity":"WARNING","event":"request.completed"'
-_REFUSED = '","level":"warning","severity":"WARNING","event":"request.refused"'
+_COMPLETED = b'","level":"info","severity":"INFO","event":"request.completed"'
+_WARNED = b'","level":"warning","severity":"WARNING","event":"request.completed"'
+_REFUSED = b'","level":"warning","severity":"WARNING","event":"request.refused"'
 
 _HIDDEN_QUERY = "?…"
-_JSON_HIDDEN_QUERY = quoted(_HIDDEN_QUERY)[1:-1]
+_JSON_HIDDEN_QUERY = quoted(_HIDDEN_QUERY)[1:-1].encode()
 
-_METHODS = {m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")}
-_THOUSANDTHS = tuple(f"{n:03d}Z" for n in range(1000))
+# One formatting instead of fifteen: bytes print floats faster than text does, and need no encoding.
+_LINE = (
+    b'%b%03dZ%b,"method":"%b","path":"%b","status":%d,"side":"%b","duration_seconds":%.6f'
+    b',"first_byte_seconds":%b,"request_bytes":%d,"response_bytes":%d,"request_id":"%b"%b'
+    b',"client":"%b"}'
+)
+_METHODS = {m: m for m in (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")}
+# Paths and clients repeat. What they look like is remembered for about so many of them.
+_REMEMBERED = 1024
 
 _NEVER = 1 << 30
 
@@ -61,9 +68,12 @@ class AccessLog:
         self._call_soon = call_soon
         self._secrets = secrets
         self._line = self._pretty if output.console else self._json
-        self._pending: list[str] = []
+        self._pending: list[bytes] = []
         self._second = -1
-        self._opening = ""
+        self._opening = b""
+        self._targets: dict[bytes, bytes] = {}
+        self._texts: dict[str, bytes] = {}
+        self._generation = -1  # of the secrets that are hidden in them
         self._least_status = _NEVER
         self._own_errors = False
         self.follow(policy)
@@ -117,12 +127,12 @@ class AccessLog:
     def flush(self) -> None:
         """Write what is pending: when the loop turns, and at the end."""
         if self._pending:
-            self._output.sink.write(*self._pending)
+            self._output.sink.put(self._pending)
             self._pending.clear()
 
-    def _pretty(self, time: float, method: bytes, *facts: Any) -> str:
+    def _pretty(self, time: float, method: bytes, *facts: Any) -> bytes:
         level, event = describe(method, *facts, hide=self._secrets.hide)
-        return self._output.pipeline.line(level, event, at=time)
+        return self._output.sink.encoded(self._output.pipeline.line(level, event, at=time))
 
     def _json(
         self,
@@ -138,36 +148,65 @@ class AccessLog:
         request_id: bytes,
         error: str,
         client: str,
-    ) -> str:
+    ) -> bytes:
         """Return what the pipeline would make of `describe`, at a tenth of the cost."""
         second, thousandth = divmod(int(time * 1000), 1000)
         if second != self._second:
             self._second = second
-            self._opening = f'{{"timestamp":"{stamp_second(second)}.'
+            self._opening = f'{{"timestamp":"{stamp_second(second)}.'.encode()
+        code = b""
         if error:
             kind = _REFUSED if side == "downstream" else _WARNED
-            error = f',"error":{quoted(error)}'
+            code = f',"error":{quoted(error)}'.encode()
         else:
             kind = _COMPLETED if status < 500 else _WARNED
-        first = "null" if first_byte is None else f"{first_byte:.6f}"
-        path, mark, _ = target.partition(b"?")
-        shown = self._shown
-        return (
-            f"{self._opening}{_THOUSANDTHS[thousandth]}{kind}"
-            f',"method":"{_METHODS.get(method) or shown(method)}"'
-            f',"path":"{shown(path)}{_JSON_HIDDEN_QUERY if mark else ""}"'
-            f',"status":{status},"side":"{side}"'
-            f',"duration_seconds":{duration:.6f},"first_byte_seconds":{first}'
-            f',"request_bytes":{request_bytes},"response_bytes":{response_bytes}'
-            f',"request_id":"{shown(request_id)}"{error},"client":{quoted(client)}}}'
+        if self._generation != self._secrets.generation:
+            self._forget()
+        return _LINE % (
+            self._opening,
+            thousandth,
+            kind,
+            _METHODS.get(method) or self._shown(method),
+            self._targets.get(target) or self._path(target),
+            status,
+            self._texts.get(side) or self._text(side),
+            duration,
+            b"null" if first_byte is None else b"%.6f" % first_byte,
+            request_bytes,
+            response_bytes,
+            self._shown(request_id),
+            code,
+            self._texts.get(client) or self._text(client),
         )
 
-    def _shown(self, raw: bytes) -> str:
+    def _forget(self) -> None:
+        self._targets.clear()
+        self._texts.clear()
+        self._generation = self._secrets.generation
+
+    def _path(self, target: bytes) -> bytes:
+        path, mark, _ = target.partition(b"?")
+        looks = self._shown(path) + (_JSON_HIDDEN_QUERY if mark else b"")
+        if len(self._targets) > _REMEMBERED:
+            self._forget()
+        if len(target) <= _LONGEST:
+            self._targets[target] = looks
+        return looks
+
+    def _text(self, text: str) -> bytes:
+        looks = quoted(text)[1:-1].encode()
+        if len(self._texts) > _REMEMBERED:
+            self._forget()
+        self._texts[text] = looks
+        return looks
+
+    def _shown(self, raw: bytes) -> bytes:
         """Return `shown` as it stands between JSON's quotes."""
         if len(raw) > _LONGEST or not (raw.isalnum() or not raw.translate(None, VISIBLE)):
-            return quoted(shown(raw, self._secrets.hide))[1:-1]
-        text = raw.decode()
-        return text if len(raw) < self._secrets.shortest else self._secrets.hide(text)
+            return quoted(shown(raw, self._secrets.hide))[1:-1].encode()
+        return (
+            raw if len(raw) < self._secrets.shortest else self._secrets.hide(raw.decode()).encode()
+        )
 
 
 def describe(

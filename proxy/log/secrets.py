@@ -24,6 +24,7 @@ class Secrets:
         self._series: deque[tuple[str, ...]] = deque(maxlen=_SERIES)
         self._needles: tuple[str, ...] = ()
         self.shortest = sys.maxsize
+        self.generation = 0  # grows with every change of what is hidden
 
     def protect(self, value: str, *, rotating: bool = False) -> None:
         """
@@ -46,6 +47,7 @@ class Secrets:
         # Longest first: a secret that contains another one must not leave its rest behind.
         self._needles = tuple(sorted(known, key=len, reverse=True))
         self.shortest = min(map(len, self._needles))
+        self.generation += 1
 
     def hide(self, text: str) -> str:
         """Return *text* with ``[redacted]`` in the place of every protected value."""

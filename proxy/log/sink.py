@@ -19,14 +19,22 @@ class Sink:
         self._torn = False
         self.lost = 0
 
-    def write(self, *lines: str) -> None:
-        """Write *lines*, each of them without its newline."""
-        text = "\n".join(lines) + "\n"
+    def write(self, line: str) -> None:
+        """Write one *line*, given without its newline."""
+        self.put([self.encoded(line)])
+
+    def encoded(self, line: str) -> bytes:
+        """Return *line* as ``put`` takes it."""
+        return line.encode(self._encoding, "backslashreplace")
+
+    def put(self, lines: list[bytes]) -> None:
+        """Write *lines*, each without its newline, at once."""
+        data = b"\n".join(lines) + b"\n"
         try:
             if self._descriptor is not None:
-                self._put(self._descriptor, text.encode(self._encoding, "backslashreplace"))
+                self._put(self._descriptor, data)
             elif self._stream is not None:
-                self._stream.write(text)
+                self._stream.write(data.decode(self._encoding))
             else:
                 self.lost += len(lines)
         except (OSError, ValueError):

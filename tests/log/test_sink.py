@@ -13,7 +13,7 @@ def test_a_full_disk_costs_lines_and_nothing_else() -> None:
     """
     with open("/dev/full", "w") as stream:
         sink = Sink(stream)
-        sink.write("one", "two")
+        sink.put([b"one", b"two"])
         sink.write("three")
         assert sink.lost == 3
 
