@@ -52,6 +52,7 @@ KINDS = _table(
     ErrorKind(
         "token_endpoint_blocked", 403, "Token endpoint blocked", _down, "http_request_denied"
     ),
+    ErrorKind("target_too_long", 414, "Request target too long", _down, "http_request_error"),
     ErrorKind("head_too_large", 431, "Request head too large", _down, "http_request_error"),
     ErrorKind("body_too_large", 413, "Request body too large", _down, "http_request_error"),
     ErrorKind("loop_detected", 508, "Loop detected", _down, "proxy_loop_detected"),

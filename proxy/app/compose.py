@@ -4,6 +4,7 @@ import ssl
 from urllib.parse import urlsplit
 
 from proxy.dataplane import Address, Destination, Limits
+from proxy.policy import access
 from proxy.policy.admission import Admission
 from proxy.policy.target import Base, plain_path
 from proxy.policy.verdict import Rules
@@ -50,6 +51,11 @@ def rules(settings: Settings) -> Rules:
         admission=Admission(
             hosts=frozenset(host.encode("ascii") for host in settings.listen.allowed_hosts),
             origins=frozenset(each.encode("ascii") for each in settings.listen.allowed_origins),
+        ),
+        access=access.rules(
+            methods=settings.allow.methods,
+            allow_paths=settings.allow.paths,
+            deny_paths=settings.deny.paths,
         ),
         head_fields=settings.limits.head_fields,
         target_bytes=settings.limits.target_bytes,

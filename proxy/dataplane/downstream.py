@@ -66,6 +66,11 @@ class Downstream(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._since = 0.0  # since when a head is incomplete, or the connection idle
 
+    @property
+    def in_flight(self) -> Exchange | None:
+        """The request that is being answered, if there is one."""
+        return self._exchange
+
     # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,8 +93,11 @@ class Downstream(asyncio.Protocol):
             if self._until:
                 return
             if self._buffer:
+                known = len(self._buffer)
                 data, self._buffer = self._buffer + data, b""
-            self._read(data)
+                self._read(data, known)
+            else:
+                self._read(data)
             return
         if not exchange.body_done:
             data = exchange.feed(data)
@@ -127,16 +135,23 @@ class Downstream(asyncio.Protocol):
 
     # From bytes to requests.
 
-    def _read(self, data: bytes) -> None:
-        """Begin the requests in *data*, one after the other, for as long as each ends at once."""
+    def _read(self, data: bytes, known: int = 0) -> None:
+        """
+        Begin the requests in *data*, one after the other, for as long as each ends at once.
+
+        The first *known* bytes are the beginning of a head that was looked at before.
+        """
         while data and self._exchange is None and not self._until:
             if data[:2] == b"\r\n":
                 data = data[2:]  # RFC 9112 section 2.2: one empty line before a request is ignored
-            end = data.find(b"\r\n\r\n", 0, self._plane.limits.head_bytes)
+                known = 0
+            end = data.find(
+                b"\r\n\r\n", known - 3 if known > 3 else 0, self._plane.limits.head_bytes
+            )
             if end < 0:
-                self._wait_for_head(data)
+                self._wait_for_head(data, known)
                 return
-            data = self._begin(data, end)
+            data, known = self._begin(data, end), 0
         if data and self._exchange is not None:
             self._wait_with(data)
 
@@ -169,14 +184,14 @@ class Downstream(asyncio.Protocol):
         self._line, self._block, self._received, self._asked = line, block, received, asked
         return asked
 
-    def _wait_for_head(self, data: bytes) -> None:
+    def _wait_for_head(self, data: bytes, known: int) -> None:
         """Keep an incomplete head, unless it is too long or can't become one."""
         limit = self._plane.limits.head_bytes
         if len(data) >= limit:
             self._refuse(
                 verdict.malformed(TooLarge(f"a head of over {limit} bytes (limits.head_bytes)"))
             )
-        elif reason := message.hopeless(data):
+        elif reason := message.hopeless(data, known=known):
             self._refuse(verdict.malformed(Malformed(reason)))
         else:
             if not self._buffer:
@@ -240,11 +255,7 @@ class Downstream(asyncio.Protocol):
     def _refuse(self, error: ProxyError) -> None:
         """Answer bytes that are no request; what follows them can't be trusted either."""
         request_id = self._plane.new_request_id()
-        self.write(
-            answer.own(
-                error, request_id=request_id, wall=time.time(), keep_alive=False, to_head=False
-            )
-        )
+        self.write(answer.own(error, request_id=request_id, wall=time.time(), keep_alive=False))
         self._plane.journal.record(
             time.time(),
             b"-",
@@ -258,6 +269,7 @@ class Downstream(asyncio.Protocol):
             request_id,
             error.code,
             self.peer,
+            None,
         )
         self._close(linger=True)
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.dataplane import faults, flow
 from proxy.dataplane.sending import Sending
-from proxy.errors import ProxyError
+from proxy.errors import ProxyError, Side
 from proxy.policy import answer, framing
 from proxy.policy.answer import Answered
 from proxy.policy.credential import Credential
-from proxy.policy.verdict import Forward
+from proxy.policy.verdict import Forward, Refuse
 
 if TYPE_CHECKING:
     from proxy.dataplane.upstream import Upstream
@@ -52,7 +52,6 @@ class Exchange(Sending):
     _rechunk = False
     _status = 0  # 0 until its head has been sent
     _first_byte: float | None = None
-    _response_bytes = 0
 
     @property
     def offers_upgrade(self) -> bool:
@@ -68,6 +67,7 @@ class Exchange(Sending):
         """Send *head* on *upstream*, and whatever of the body has come by now."""
         self._upstream = upstream
         self._moved = True
+        self._sent = time.monotonic()
         pending, self._pending = self._pending, None
         if pending:
             head = b"".join([head, *pending])
@@ -88,6 +88,7 @@ class Exchange(Sending):
         if answered.status == 401 and self._replay_instead(answered):
             return None
         if self._held is not None:
+            self._plane.replays["refused" if answered.status == 401 else "ok"] += 1
             self._held.upstream.abort()
             self._held = None
         return self._begin_answer(answered)
@@ -187,14 +188,16 @@ class Exchange(Sending):
         decided = self._judge()
         if isinstance(decided, Forward):
             self._send_or_give_up(decided)
-        elif self._may_wait(decided.error):
+        elif isinstance(decided, Refuse) and self._may_wait(decided.error):
             self._wait_for_credential()
-        else:
+        elif isinstance(decided, Refuse):
             self.give_up(decided.error)
 
     def give_up(self, error: ProxyError) -> None:
         """Answer with the 401 that was held back, if there is one, else with *error*."""
         held, self._held = self._held, None
+        if held is not None:
+            self._plane.replays["failed"] += 1
         if held is None or held.upstream.is_closing():
             self.fail(error)
             return
@@ -242,11 +245,24 @@ class Exchange(Sending):
                 wall=time.time(),
                 keep_alive=keep_alive,
                 to_head=self.to_head,
+                fields=self._asked.received.cors,
             )
         )
         self._status = error.status
         now = time.monotonic()
         self._record(error.status, error.kind.side, error.code, now)
+        self._downstream.exchange_ended(now, keep_alive=keep_alive, linger=not keep_alive)
+
+    def settle(self, fields: bytes) -> None:
+        """End with a 204 of our own that has *fields*."""
+        keep_alive = self._asked.received.keep_alive and self.body_done
+        now = time.monotonic()
+        self._downstream.write(
+            answer.settled(
+                fields, request_id=self._request_id, wall=time.time(), keep_alive=keep_alive
+            )
+        )
+        self._record(204, Side.DOWNSTREAM, "", now)
         self._downstream.exchange_ended(now, keep_alive=keep_alive, linger=not keep_alive)
 
     def client_lost(self) -> None:
@@ -291,6 +307,7 @@ class Exchange(Sending):
             self._request_id,
             code,
             self._downstream.peer,
+            None if self._sent is None else self._sent - self._started,
         )
 
     # A tunnel.

@@ -62,18 +62,54 @@ class Journal(Protocol):
         request_id: bytes,
         error: str,
         client: str,
+        sent: float | None,
     ) -> None:
         """
-        Tell one that is over; *time* is Unix time, *duration* and *first_byte* are seconds.
+        Tell one that is over; *time* is Unix time.
 
-        *side* is whose answer it was, *error* the code of ours, empty if it was not. Bytes are
-        those of the bodies.
+        *duration*, *first_byte* (of the answer) and *sent* (the head, upstream) are seconds since
+        the request began; None if that never came. *side* is whose answer it was, *error* the code
+        of ours, empty if it was not. Bytes are those of the bodies.
         """
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """
+    What the plane carries at a moment; *waiting_for_token* are among those *in_flight*.
+
+    The bytes are those of the bodies that are still on their way.
+    """
+
+    connections: int
+    in_flight: int
+    waiting_for_token: int
+    request_bytes: int
+    response_bytes: int
+
+
+class InFlight(Protocol):
+    """A request, as the load is told."""
+
+    @property
+    def waits_for_token(self) -> bool:
+        """Tell whether it is parked until there is a credential."""
+        ...
+
+    @property
+    def moved_bytes(self) -> tuple[int, int]:
+        """How many bytes of both bodies, the request's and the answer's, went through so far."""
+        ...
+
+
 class Swept(Protocol):
-    """A connection, as the sweeping timer sees it."""
+    """A connection, as the plane sees it."""
+
+    @property
+    def in_flight(self) -> InFlight | None:
+        """The request that is being answered, if there is one."""
+        ...
 
     def sweep(self, now: float) -> None:
         """Act on whatever is overdue at *now*, in seconds of the monotonic clock."""
@@ -108,6 +144,8 @@ class Plane:
     journal: Journal = field(default_factory=NoJournal)
     draining: bool = False
     connections: set[Swept] = field(default_factory=set)
+    # Requests that were sent again after a 401, by what came of it.
+    replays: dict[str, int] = field(default_factory=lambda: {"ok": 0, "refused": 0, "failed": 0})
     _id_prefix: bytes = field(default_factory=lambda: os.urandom(6).hex().encode())
     _id_count: int = 0
     _timer: asyncio.TimerHandle | None = None
@@ -117,6 +155,18 @@ class Plane:
         """Return an id that no other request of this or another process has."""
         self._id_count += 1
         return b"%b-%06x" % (self._id_prefix, self._id_count)
+
+    def load(self) -> Load:
+        """Count what is on its way; walks all connections, so not for every request."""
+        in_flight = [each.in_flight for each in self.connections if each.in_flight]
+        moved = [each.moved_bytes for each in in_flight]
+        return Load(
+            connections=len(self.connections),
+            in_flight=len(in_flight),
+            waiting_for_token=sum(each.waits_for_token for each in in_flight),
+            request_bytes=sum(up for up, _ in moved),
+            response_bytes=sum(down for _, down in moved),
+        )
 
     def joined(self, connection: Swept) -> None:
         """Count *connection* as open."""

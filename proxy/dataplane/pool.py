@@ -10,6 +10,7 @@ Rule 2: nothing waits here but ``connect``, and every failure of it has a code o
 import asyncio
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,17 +37,44 @@ class Destination:
     send_via: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    What the latest connection found: *remote* as ``10.0.0.1:443``, *tls_version* empty for none.
+
+    *at* and *certificate_expires_at* are Unix time.
+    """
+
+    at: float
+    remote: str
+    tls_version: str
+    certificate_expires_at: float | None
+
+
 class Pool:
-    """The connections to one upstream. Idle ones are kept; leased ones are their exchange's."""
+    """
+    The connections to one upstream. Idle ones are kept; leased ones are their exchange's.
+
+    ``seen`` tells of the latest connection, ``last_error`` when the latest failure to make one was,
+    in Unix time, and what it was.
+    """
 
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
+        self.seen: Seen | None = None
+        self.last_error: tuple[float, ProxyError] | None = None
+        self._open: set[Upstream] = set()
         self._idle: list[Upstream] = []
 
     @property
     def idle_count(self) -> int:
         """How many connections wait for a request."""
         return len(self._idle)
+
+    @property
+    def busy_count(self) -> int:
+        """How many connections serve a request."""
+        return len(self._open) - len(self._idle)
 
     def lease(self, *, certain: bool) -> Upstream | None:
         """
@@ -71,7 +99,8 @@ class Pool:
         self._idle.append(upstream)
 
     def forget(self, upstream: Upstream) -> None:
-        """Drop a connection that was lost while idle."""
+        """Take note that a connection is gone, idle or not."""
+        self._open.discard(upstream)
         if upstream in self._idle:
             self._idle.remove(upstream)
 
@@ -90,6 +119,13 @@ class Pool:
 
     async def connect(self) -> Upstream:
         """Return a new connection, or raise the ProxyError that says why there is none."""
+        try:
+            return await self._connect_in_time()
+        except ProxyError as error:
+            self.last_error = (time.time(), error)
+            raise
+
+    async def _connect_in_time(self) -> Upstream:
         destination = self.destination
         try:
             async with asyncio.timeout(destination.connect_timeout_seconds):
@@ -124,7 +160,21 @@ class Pool:
         except BaseException:
             sock.close()
             raise
+        self._open.add(upstream)
+        self.seen = _seen(upstream)
         return upstream
+
+
+def _seen(upstream: Upstream) -> Seen:
+    session = upstream.tls
+    certificate = (session.getpeercert() if session else None) or {}
+    expires = certificate.get("notAfter")
+    return Seen(
+        at=time.time(),
+        remote=upstream.remote,
+        tls_version=(session.version() if session else None) or "",
+        certificate_expires_at=ssl.cert_time_to_seconds(str(expires)) if expires else None,
+    )
 
 
 def _translated(error: Exception, destination: Destination) -> ProxyError:

@@ -19,7 +19,7 @@ from proxy.policy import framing, verdict
 from proxy.policy.credential import Credential
 from proxy.policy.message import Malformed
 from proxy.policy.replay import Kept
-from proxy.policy.verdict import Asked, Forward, Refuse
+from proxy.policy.verdict import Asked, Forward, Refuse, Settle, Verdict
 
 if TYPE_CHECKING:
     from proxy.dataplane.downstream import Downstream
@@ -50,8 +50,10 @@ class Sending(ABC):
     _stop_listening: Callable[[], None] | None = None
     _deadline = 0.0
     _retried = False
+    _sent: float | None = None  # when the head was
     answer_seen = False
     tunnelling = False
+    _response_bytes = 0
     # Since the last sweep.
     _moved = False
 
@@ -75,6 +77,10 @@ class Sending(ABC):
         """Send *head* on *upstream*, and whatever of the body has come by now."""
 
     @abstractmethod
+    def settle(self, fields: bytes) -> None:
+        """End with a 204 of our own that has *fields*."""
+
+    @abstractmethod
     def fail(self, error: ProxyError) -> None:
         """End with *error*."""
 
@@ -96,12 +102,14 @@ class Sending(ABC):
         decided = self._judge()
         if isinstance(decided, Forward):
             self._send(decided)
+        elif isinstance(decided, Settle):
+            self.settle(decided.fields)
         elif self._may_wait(decided.error):
             self._wait_for_credential()
         else:
             self.fail(decided.error)
 
-    def _judge(self) -> Forward | Refuse:
+    def _judge(self) -> Verdict:
         credentials = self._plane.route.credentials
         credential = credentials.current() or credentials.shortage()
         return verdict.judge(self._asked, credential, self._request_id)
@@ -121,7 +129,7 @@ class Sending(ABC):
         if isinstance(decided, Forward):
             self._stop_waiting()
             self._send_or_give_up(decided)
-        elif not self._may_wait(decided.error):
+        elif isinstance(decided, Refuse) and not self._may_wait(decided.error):
             self.give_up(decided.error)
 
     def _send_or_give_up(self, forward: Forward) -> None:
@@ -166,6 +174,16 @@ class Sending(ABC):
         self._downstream.gate.open(flow.PEER_IS_FULL)
 
     @property
+    def waits_for_token(self) -> bool:
+        """Tell whether it is parked until there is a credential."""
+        return self._stop_listening is not None
+
+    @property
+    def moved_bytes(self) -> tuple[int, int]:
+        """How many bytes of both bodies, the request's and the answer's, went through so far."""
+        return self._request_bytes, self._response_bytes
+
+    @property
     def _is_whole(self) -> bool:
         """Tell whether all that was sent of the request is still here."""
         return self._kept is None or self._kept.whole
@@ -188,7 +206,7 @@ class Sending(ABC):
         if isinstance(decided, Forward):
             self._credential = decided.credential
             self._connect(decided.head)
-        else:
+        elif isinstance(decided, Refuse):
             self.give_up(decided.error)
 
     # The request's body.

@@ -160,10 +160,10 @@ class Upstream(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell the exchange, if there is one, else the pool."""
+        """Tell the pool, and the exchange if there is one."""
         exchange, self.exchange = self.exchange, None
+        self._forget(self)
         if exchange is None:
-            self._forget(self)
             return
         if isinstance(self._body, framing.UntilClose) and error is None:
             exchange.answer_ends(b"", b"", b"", False)

@@ -103,6 +103,7 @@ class AccessLog:
         request_id: bytes,
         error: str,
         client: str,
+        sent: float | None = None,
     ) -> None:
         """
         Note a request that is over.
@@ -111,7 +112,7 @@ class AccessLog:
         the client was told, 0 if nothing; *side* whose status that is. *duration* and *first_byte*
         (of the answer, None if there was none) are seconds since the request began; the bytes are
         those of the bodies. *error* is the code of our own answer, else empty; *client* the peer's
-        address.
+        address. *sent* is not logged.
         """
         if status < self._least_status and not (error and self._own_errors):
             return

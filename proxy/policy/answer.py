@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 
 from proxy.errors import ProxyError
-from proxy.policy import framing, headers, message, target
+from proxy.policy import cors, framing, headers, message, target
 from proxy.policy.headers import Kind
 from proxy.policy.message import Malformed
 from proxy.policy.target import Base
@@ -117,6 +117,8 @@ def pass_on(
     start = answered.start
     if answered.located:
         start = _with_locations(answered, base=base, host=received.host)
+    if received.cors:
+        start = cors.replace(start, received.cors)
     hop = b""
     # The usual case has nothing to say: HTTP/1.1, a length, no error, and more may follow.
     if body < 0 or answered.status >= 500 or answered.status < 200 or not keep_alive:
@@ -157,10 +159,33 @@ def _with_locations(answered: Answered, *, base: Base, host: bytes) -> bytes:
     return answered.line + headers.serialise(rewritten) + answered.via
 
 
+def settled(fields: bytes, *, request_id: bytes, wall: float, keep_alive: bool) -> bytes:
+    """Return the 204 with *fields* that answers a question of the client's; *wall* is Unix time."""
+    return b"".join(
+        (
+            b"HTTP/1.1 204 No Content\r\nServer: bearer-proxy\r\n",
+            b"Date: %b\r\n" % formatdate(wall, usegmt=True).encode(),
+            fields,
+            b"X-Request-Id: %b\r\n" % request_id,
+            b"Connection: keep-alive\r\n\r\n" if keep_alive else b"Connection: close\r\n\r\n",
+        )
+    )
+
+
 def own(
-    error: ProxyError, *, request_id: bytes, wall: float, keep_alive: bool, to_head: bool
+    error: ProxyError,
+    *,
+    request_id: bytes,
+    wall: float,
+    keep_alive: bool,
+    to_head: bool = False,
+    fields: bytes = b"",
 ) -> bytes:
-    """Return the whole answer, head and body, that *error* is to a client; *wall* is Unix time."""
+    """
+    Return the whole answer, head and body, that *error* is to a client; *wall* is Unix time.
+
+    *fields* are lines that this very client is owed besides.
+    """
     body = problem(error, request_id=request_id)
     lines = [
         f"HTTP/1.1 {error.status} {_REASONS[error.status]}",
@@ -175,7 +200,7 @@ def own(
     if error.retry_after is not None:
         lines.append(f"Retry-After: {error.retry_after}")
     lines.append("Connection: keep-alive" if keep_alive else "Connection: close")
-    head = "\r\n".join([*lines, "", ""]).encode("ascii", "replace")
+    head = "\r\n".join([*lines, ""]).encode("ascii", "replace") + fields + b"\r\n"
     return head if to_head else head + body
 
 
@@ -207,6 +232,7 @@ _REASONS = {
     403: "Forbidden",
     408: "Request Timeout",
     413: "Content Too Large",
+    414: "URI Too Long",
     431: "Request Header Fields Too Large",
     502: "Bad Gateway",
     503: "Service Unavailable",

@@ -16,14 +16,18 @@ A framing is an int: a length of 0 or more, CHUNKED, or UNTIL_CLOSE (responses a
 import re
 from typing import Protocol
 
-from proxy.policy.message import Malformed, TooLarge, fields
+from proxy.policy.message import TOKEN, Malformed, TooLarge, fields
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
 
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+# A leading zero is an octal number to some; 18 digits fit in any peer's 64 bits.
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
+_QUOTED = rb"\"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*\""
+_EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QUOTED)
 # 15 digits are an exabyte: no overflow in any peer's 64-bit signed arithmetic.
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*" % _EXTENSION)
+_BEGUN_CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{1,15}(?:[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?)?")
 # Chunk extensions have no use that anyone ships; Go allows 16 KiB in all, we 256 bytes a line.
 _CHUNK_LINE_LIMIT = 256
 _TRAILER_LIMIT = 8192
@@ -210,7 +214,7 @@ def _chunk_size(data: bytes, at: int) -> tuple[int, int]:
         partial = data[at:]
         if len(partial) > _CHUNK_LINE_LIMIT:
             raise TooLarge(f"a chunk line over {_CHUNK_LINE_LIMIT} bytes")
-        if _CHUNK_LINE.fullmatch(partial.removesuffix(b"\r")) is None and partial != b"\r":
+        if _BEGUN_CHUNK_LINE.fullmatch(partial.removesuffix(b"\r")) is None and partial != b"\r":
             raise Malformed("a malformed chunk size")
         return 0, -1
     match = _CHUNK_LINE.fullmatch(data, at, end)

@@ -18,6 +18,7 @@ import re
 from enum import IntEnum
 from functools import lru_cache
 
+from proxy.policy.access import METHOD_OVERRIDES
 from proxy.policy.message import Fields, options
 
 VIA_NAME = b"bearer-proxy"
@@ -31,7 +32,7 @@ class Kind(IntEnum):
     END_TO_END = 0
     HOP_BY_HOP = 1
     OWNED = 2  # ours to set: a client's value is dropped, not refused, as tools add these unasked
-    FORGEABLE = 3  # claims about the client's address, which only a trusted hop may make
+    FORGEABLE = 3  # claims about the client or the URL, which only a trusted hop may make
     CONNECTION = 4
     CONTENT_LENGTH = 5
     TRANSFER_ENCODING = 6
@@ -45,6 +46,7 @@ class Kind(IntEnum):
     REQUEST_ID = 14
     LOCATION = 15
     KEEP_ALIVE = 16
+    METHOD_OVERRIDE = 17
 
 
 _KINDS = {
@@ -67,8 +69,12 @@ _KINDS = {
     b"transfer-encoding": Kind.TRANSFER_ENCODING,
     b"upgrade": Kind.UPGRADE,
     b"via": Kind.VIA,
+    # Symfony, Zend and IIS modules let these override the path that was judged.
+    b"x-original-url": Kind.FORGEABLE,
     b"x-real-ip": Kind.FORGEABLE,
     b"x-request-id": Kind.REQUEST_ID,
+    b"x-rewrite-url": Kind.FORGEABLE,
+    **dict.fromkeys(METHOD_OVERRIDES, Kind.METHOD_OVERRIDE),
 }
 
 _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9._~+/=:@\-]{1,128}")

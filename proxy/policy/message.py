@@ -17,15 +17,16 @@ import re
 
 Fields = list[tuple[bytes, bytes]]
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# RFC 9110 section 5.6.2, as a pattern.
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
 
 # The target is checked for its own grammar in target.py; here it only must not hide a second line.
-_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~]+) HTTP/1\.([01])")
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([!-~]+) HTTP/1\.([01])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + _VALUE + rb"))?")
-_BLOCK = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*")
+_BLOCK = re.compile(rb"(?:" + TOKEN + rb":" + _VALUE + rb"\r\n)*")
 _FIELD = re.compile(rb"([^:]+):[ \t]*([^\r]*)\r\n")
-_SAFE_TOKEN = re.compile(_TOKEN)
+_SAFE_TOKEN = re.compile(TOKEN)
 _BARE_LF = re.compile(rb"(?<!\r)\n|^[ \t]|\r[^\n]|\x00")
 
 
@@ -37,6 +38,10 @@ class TooLarge(Malformed):
     """A head beyond a configured limit; the text names the key."""
 
 
+class TooLong(Malformed):
+    """A request target beyond its limit; the text names the key."""
+
+
 def request_line(line: bytes, *, target_bytes: int) -> tuple[bytes, bytes, int]:
     """Return method, target and minor version of a request line given without its CRLF."""
     match = _REQUEST_LINE.fullmatch(line)
@@ -44,7 +49,7 @@ def request_line(line: bytes, *, target_bytes: int) -> tuple[bytes, bytes, int]:
         raise Malformed(_what_is_wrong_with(line))
     method, target, minor = match.groups()
     if len(target) > target_bytes:
-        raise TooLarge(f"the request target is over {target_bytes} bytes (limits.target_bytes)")
+        raise TooLong(f"a target of over {target_bytes} bytes (limits.target_bytes)")
     return method, target, minor == b"1"
 
 
@@ -70,16 +75,16 @@ def fields(block: bytes, *, limit: int) -> Fields:
     return pairs
 
 
-def hopeless(partial: bytes) -> str:
+def hopeless(partial: bytes, *, known: int = 0) -> str:
     """
     Say why no further bytes can make a head of *partial*, or return the empty string.
 
-    Without this, a client that ends its lines with LF alone would wait for the head's time-out.
+    The first *known* bytes were looked at before. Without this, a client that ends its lines with
+    LF alone would wait for the head's time-out.
     """
-    if _BARE_LF.search(partial):
+    if _BARE_LF.search(partial, max(0, known - 1)):
         return "a bare CR, bare LF, NUL or leading white space in the head"
-    start = _SAFE_TOKEN.match(partial)
-    if partial and partial != b"\r" and start is None:
+    if not known and partial not in (b"", b"\r") and _SAFE_TOKEN.match(partial) is None:
         return "these bytes are not HTTP (TLS on a plain port?)"
     return ""
 

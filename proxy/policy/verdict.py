@@ -1,6 +1,8 @@
 """
 The one question asked for every request: forward it as which bytes, or refuse it why?
 
+(A browser's preflight is the exception: it is settled here, with an answer that is no refusal.)
+
 It is asked in three steps, because a keep-alive client repeats itself byte for byte. ``read`` takes
 a header block apart and holds for as long as the connection repeats that block; ``ask`` adds the
 request line and holds for as long as it repeats both; ``judge`` adds the moment's credential, and
@@ -18,11 +20,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from proxy.errors import ProxyError
-from proxy.policy import framing, headers, message, target
+from proxy.policy import cors, framing, headers, message, target
+from proxy.policy.access import EVERYTHING, Access, check_method, check_overrides
 from proxy.policy.admission import Admission, check_host, check_origin, split_authority
+from proxy.policy.cors import Preflight
 from proxy.policy.credential import Credential
 from proxy.policy.headers import Kind
-from proxy.policy.message import Malformed, TooLarge
+from proxy.policy.message import Malformed, TooLarge, TooLong
 from proxy.policy.replay import idempotent
 from proxy.policy.target import Base
 
@@ -33,6 +37,7 @@ class Rules:
 
     base: Base
     admission: Admission
+    access: Access = EVERYTHING
     head_fields: int = 100
     target_bytes: int = 16384
     body_bytes: int = 0  # 0: no limit
@@ -46,7 +51,8 @@ class Received:
     A client's header block, understood. *fields* is what goes upstream of it, ours included.
 
     *refusal* is what admission says of its Host and Origin; *host_refusal* the part of it that an
-    absolute-form target may overrule.
+    absolute-form target may overrule. *cors* are the fields that every answer owes to its Origin,
+    *preflight* is set if it would be a browser's question under OPTIONS.
     """
 
     fields: bytes
@@ -59,6 +65,8 @@ class Received:
     expects_continue: bool
     host_refusal: ProxyError | None
     refusal: ProxyError | None
+    cors: bytes
+    preflight: Preflight | None
 
 
 @dataclass(slots=True)
@@ -67,7 +75,8 @@ class Asked:
     A request understood, all but the moment's credential.
 
     *start* is its head as it will be sent, up to the fields that change from one request to the
-    next; it is empty where *refusal* says why nothing will be sent. *repeatable*: sending it twice
+    next; it is empty where *refusal* says why nothing will be sent, and where the question is
+    *settled* already, by the fields of a 204. *repeatable*: sending it twice
     intends no more than sending it once.
     """
 
@@ -76,6 +85,7 @@ class Asked:
     received: Received
     start: bytes
     refusal: ProxyError | None
+    settled: bytes
     repeatable: bool
     to_head: bool
 
@@ -93,8 +103,19 @@ class Refuse(NamedTuple):
     error: ProxyError
 
 
+class Settle(NamedTuple):
+    """Answer 204 with these *fields*; the upstream is not to hear of the request."""
+
+    fields: bytes
+
+
+Verdict = Forward | Refuse | Settle
+
+
 def malformed(reason: Malformed) -> ProxyError:
     """Return the answer to a request that can't be read in exactly one way."""
+    if isinstance(reason, TooLong):
+        return ProxyError("target_too_long", f"The request has {reason}.")
     if isinstance(reason, TooLarge):
         return ProxyError("head_too_large", f"The request has {reason}.")
     return ProxyError("bad_request", f"The request is not acceptable HTTP: {reason}.")
@@ -102,8 +123,8 @@ def malformed(reason: Malformed) -> ProxyError:
 
 def judge(asked: Asked, credential: Credential | ProxyError, request_id: bytes) -> Forward | Refuse:
     """Return the verdict on *asked*, given the *credential* of this moment or why there is none."""
-    if asked.refusal is not None:
-        return Refuse(asked.refusal)
+    if not asked.start:
+        return Refuse(asked.refusal) if asked.refusal else Settle(asked.settled)
     if isinstance(credential, ProxyError):
         return Refuse(credential)
     if asked.received.request_id:
@@ -115,35 +136,42 @@ def judge(asked: Asked, credential: Credential | ProxyError, request_id: bytes) 
 
 def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked:
     """Return what a request line for the target *wanted* means above the *received* fields."""
-    start = b""
-    refusal = _refused(method, wanted, received, rules)
-    if refusal is None:
-        try:
-            path = target.to_send(wanted, method=method, base=rules.base)
+    start = settled = b""
+    refusal: ProxyError | None = None
+    try:
+        _check(method, wanted, received, rules)
+        if method == b"OPTIONS" and received.preflight is not None:
+            settled = cors.answer(received.preflight, rules.access)
+        else:
+            path = target.to_send(wanted, method=method, base=rules.base, access=rules.access)
             start = b"%b %b HTTP/1.1\r\n%b" % (method, path, received.fields)
-        except ProxyError as error:
-            refusal = error
+    except ProxyError as error:
+        refusal = error
     return Asked(
         method=method,
         target=wanted,
         received=received,
         start=start,
         refusal=refusal,
+        settled=settled,
         repeatable=idempotent(method),
         to_head=method == b"HEAD",
     )
 
 
-def _refused(method: bytes, wanted: bytes, received: Received, rules: Rules) -> ProxyError | None:
-    if method in (b"CONNECT", b"TRACE"):
-        return _method_refused(method)
+def _check(method: bytes, wanted: bytes, received: Received, rules: Rules) -> None:
+    """Raise the error that refuses the request, whatever its path."""
+    # Methods are case-sensitive, and yet there are servers that fold them.
+    if method.upper() in (b"CONNECT", b"TRACE"):
+        raise _method_refused(method)
     if received.refusal is not None:
-        return received.refusal
+        raise received.refusal
     if received.host_refusal is not None and not _names_itself(wanted, received, rules.base):
-        return received.host_refusal
+        raise received.host_refusal
+    if received.preflight is None or method != b"OPTIONS":
+        check_method(method, rules.access)
     if rules.body_bytes and received.framing > rules.body_bytes:
-        return body_too_large(rules.body_bytes)
-    return None
+        raise body_too_large(rules.body_bytes)
 
 
 def body_too_large(limit: int) -> ProxyError:
@@ -202,7 +230,18 @@ def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
         expects_continue=minor == 1 and _expects(noticed.get(Kind.EXPECT, [])),
         host_refusal=_host_refusal(host, rules.admission, local),
         refusal=_refusal(noticed, host, rules),
+        cors=cors.fields(noticed.get(Kind.ORIGIN, []), rules.admission),
+        preflight=_preflight(pairs, rules.admission),
     )
+
+
+def _preflight(pairs: message.Fields, rules: Admission) -> Preflight | None:
+    if not rules.origins:
+        return None
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in pairs:
+        values.setdefault(name.lower(), []).append(value)
+    return cors.preflight(values, rules)
 
 
 def _host(values: list[bytes], *, minor: int) -> bytes:
@@ -247,6 +286,7 @@ _PASSING = frozenset(
         Kind.VIA,
         Kind.REQUEST_ID,
         Kind.LOCATION,
+        Kind.METHOD_OVERRIDE,
     )
 )
 
@@ -301,6 +341,7 @@ def _refusal(noticed: dict[Kind, list[bytes]], host: bytes, rules: Rules) -> Pro
     origins, sites = noticed.get(Kind.ORIGIN, []), noticed.get(Kind.SEC_FETCH_SITE, [])
     try:
         check_origin(origins, sites, host=host, rules=rules.admission)
+        check_overrides(noticed.get(Kind.METHOD_OVERRIDE, []), rules.access)
     except ProxyError as error:
         return error
     if any(headers.went_through_us(via) for via in noticed.get(Kind.VIA, [])):

@@ -34,9 +34,11 @@ from proxy.settings.values import (
     Hosts,
     Identifier,
     IssueMap,
+    Methods,
     OptionalPath,
     Origins,
     ParameterMap,
+    Patterns,
     Pointer,
     Scope,
     Seconds,
@@ -70,6 +72,28 @@ class Listen(Table):
         (),
         description="Browser origins, `scheme://host[:port]`, whose pages may call. Every other"
         " page gets 403.",
+    )
+
+
+class Allow(Table):
+    """What callers may ask for, of all that the upstream offers."""
+
+    methods: Methods = Field(
+        (), description="Methods that pass, such as `GET` and `HEAD`; others get 403. Empty: all."
+    )
+    paths: Patterns = Field(
+        (),
+        description="Decoded paths that pass, relative to `upstream.url`: `*` stands for anything in"
+        " a segment, `**` for any number of segments. Others get 403. Empty: all.",
+    )
+
+
+class Deny(Table):
+    """What no caller may ask for; it outranks ``allow``."""
+
+    paths: Patterns = Field(
+        (),
+        description="Paths that get 403, as in `allow.paths`, in any case and with all below them.",
     )
 
 
@@ -255,6 +279,18 @@ class Admin(Table):
         TcpAddress("127.0.0.1", 8081),
         description="Where status page, health, metrics and actions are served, or `off`.",
     )
+    recent_requests: Count = Field(
+        100,
+        ge=0,
+        le=1000,
+        description="How many of the last requests the status page lists: method, path, status and"
+        " times; never bodies, field or query values. 0: none are remembered.",
+    )
+    token_file: OptionalPath = Field(
+        None,
+        description="Where the admin token, which actions need, is written for `bearer-proxy"
+        " status`, mode 0600. Unset: in `$XDG_RUNTIME_DIR` or the temporary directory.",
+    )
 
 
 class Ops(Table):
@@ -301,6 +337,8 @@ class Settings(BaseSettings):
     )
 
     listen: Listen = Field(default_factory=Listen)
+    allow: Allow = Field(default_factory=Allow)
+    deny: Deny = Field(default_factory=Deny)
     upstream: Upstream
     token: Token
     limits: Limits = Field(default_factory=Limits)

@@ -21,6 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from proxy.policy import access
 from proxy.settings.address import (
     Address,
     InheritedAddress,
@@ -127,6 +128,19 @@ def _origin(text: str) -> str:
     return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS.get(scheme)) else text.lower()
 
 
+def _method(text: str) -> str:
+    if not _FIELD_NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is no method; write names such as GET")
+    if text != text.upper():
+        raise ValueError(f"{text!r}: methods are case-sensitive; {text.upper()} is meant")
+    return text
+
+
+def _pattern(text: str) -> str:
+    access.pattern(text)
+    return text
+
+
 def _unset_if_empty(value: object) -> object:
     return None if value == "" else value
 
@@ -197,6 +211,8 @@ TcpOrOff = Annotated[
     TcpAddress | None, PlainValidator(_tcp_or_off), _as_text_or_off, _schema(type="string")
 ]
 Hosts = Annotated[tuple[str, ...], BeforeValidator(_each(_host)), _schema(**_strings)]
+Methods = Annotated[tuple[str, ...], BeforeValidator(_each(_method)), _schema(**_strings)]
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_each(_pattern)), _schema(**_strings)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_each(_origin)), _schema(**_strings)]
 
 BaseUrl = Annotated[str, AfterValidator(parse_base_url)]
