@@ -121,7 +121,7 @@ def malformed(reason: Malformed) -> ProxyError:
     return ProxyError("bad_request", f"The request is not acceptable HTTP: {reason}.")
 
 
-def judge(asked: Asked, credential: Credential | ProxyError, request_id: bytes) -> Forward | Refuse:
+def judge(asked: Asked, credential: Credential | ProxyError, request_id: bytes) -> Verdict:
     """Return the verdict on *asked*, given the *credential* of this moment or why there is none."""
     if not asked.start:
         return Refuse(asked.refusal) if asked.refusal else Settle(asked.settled)

@@ -83,8 +83,8 @@ class Allow(Table):
     )
     paths: Patterns = Field(
         (),
-        description="Decoded paths that pass, relative to `upstream.url`: `*` stands for anything in"
-        " a segment, `**` for any number of segments. Others get 403. Empty: all.",
+        description="Decoded paths that pass, relative to `upstream.url`: `*` is anything within a"
+        " segment, `**` for any number of segments. Others get 403. Empty: all.",
     )
 
 
