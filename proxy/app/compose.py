@@ -1,5 +1,6 @@
 """From a configuration to the parts that it describes."""
 
+import resource
 import ssl
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from proxy.settings.model import Settings
 from proxy.tokens import IssuerConfig
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# Standard streams, event loop, listeners, control plane, issuer.
+_OWN_DESCRIPTORS = 64
 
 
 class StartError(Exception):
@@ -95,7 +98,15 @@ def destination_of(address: str, settings: Settings, tls: ssl.SSLContext) -> Des
         tls=tls if url.scheme == "https" else None,
         connect_timeout_seconds=settings.upstream.connect_timeout_seconds,
         send_via=settings.upstream.send_via,
+        connections=settings.upstream.connections,
+        queue=settings.limits.queue,
     )
+
+
+def descriptors() -> int:
+    """Return how many connections the process may have, with some descriptors to spare."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(2, (soft if soft != resource.RLIM_INFINITY else 1 << 20) - _OWN_DESCRIPTORS)
 
 
 def _port(url: str) -> int:
@@ -107,6 +118,9 @@ def limits(settings: Settings) -> Limits:
     """Return the data plane's bounds."""
     configured = settings.limits
     return Limits(
+        connections=min(configured.connections, descriptors() // 2),
+        requests_per_connection=configured.requests_per_connection,
+        queue_seconds=configured.queue_seconds,
         head_bytes=configured.head_bytes,
         head_seconds=configured.head_seconds,
         body_idle_seconds=configured.body_idle_seconds,

@@ -11,7 +11,7 @@ import struct
 import time
 from typing import cast
 
-from proxy.dataplane import flow
+from proxy.dataplane import faults, flow
 from proxy.dataplane.exchange import Exchange
 from proxy.dataplane.flow import Gate
 from proxy.dataplane.plane import Plane
@@ -38,6 +38,7 @@ class Downstream(asyncio.Protocol):
         "_local",
         "_plane",
         "_received",
+        "_requests",
         "_said_eof",
         "_since",
         "_transport",
@@ -55,6 +56,7 @@ class Downstream(asyncio.Protocol):
         self.peer = ""
         self._local = ""
         self._said_eof = False
+        self._requests = 0
         self._until = 0.0  # lingering: what comes is discarded, until then
         # The connection's last request line and header block, and what they meant: clients repeat
         # the one now and then, the other nearly always.
@@ -65,6 +67,13 @@ class Downstream(asyncio.Protocol):
         self._buffer = b""
         self._exchange: Exchange | None = None
         self._since = 0.0  # since when a head is incomplete, or the connection idle
+
+    @property
+    def may_go_on(self) -> bool:
+        """Tell whether the connection may have another request after this one."""
+        plane = self._plane
+        limit = plane.limits.requests_per_connection
+        return not plane.draining and not (limit and self._requests >= limit)
 
     @property
     def in_flight(self) -> Exchange | None:
@@ -84,7 +93,11 @@ class Downstream(asyncio.Protocol):
         else:
             self.peer = "unix"
         self._since = time.monotonic()
-        self._plane.joined(self)
+        plane = self._plane
+        plane.joined(self)
+        limit = plane.limits.connections
+        if limit and len(plane.connections) > limit:
+            self._refuse(faults.crowded(limit))
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to whom they belong: the request in hand, the next one, or nobody."""
@@ -166,6 +179,7 @@ class Downstream(asyncio.Protocol):
             except Malformed as reason:
                 self._refuse(verdict.malformed(reason))
                 return b""
+        self._requests += 1
         exchange = self._exchange = Exchange(self, self._plane, asked)
         if rest and not exchange.body_done:
             rest = exchange.feed(rest)

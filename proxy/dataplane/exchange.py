@@ -99,7 +99,7 @@ class Exchange(Sending):
         self._status = answered.status
         self._first_byte = time.monotonic() - self._started
         body = 0 if asked.to_head else answered.framing
-        self._keep_alive = received.keep_alive and not self._plane.draining
+        self._keep_alive = received.keep_alive and self._downstream.may_go_on
         if body < 0:
             self._rechunk = bool(received.minor)
             self._keep_alive = self._keep_alive and self._rechunk
@@ -188,10 +188,8 @@ class Exchange(Sending):
         decided = self._judge()
         if isinstance(decided, Forward):
             self._send_or_give_up(decided)
-        elif isinstance(decided, Refuse) and self._may_wait(decided.error):
-            self._wait_for_credential()
         elif isinstance(decided, Refuse):
-            self.give_up(decided.error)
+            self._wait_or_give_up(decided.error)
 
     def give_up(self, error: ProxyError) -> None:
         """Answer with the 401 that was held back, if there is one, else with *error*."""
@@ -332,7 +330,7 @@ class Exchange(Sending):
     def sweep(self, now: float) -> None:
         """Give up on whoever is overdue."""
         if self._deadline and now >= self._deadline:
-            self.give_up(self._plane.route.credentials.shortage())
+            self.give_up(self._overdue())
             return
         if self._moved:
             self._moved = False

@@ -13,6 +13,27 @@ def draining() -> ProxyError:
     )
 
 
+def overloaded(why: str, key: str) -> ProxyError:
+    """Return the error for a request that finds no connection to the upstream."""
+    return ProxyError(
+        "overloaded",
+        f"All connections to the upstream are in use, and {why}.",
+        hint=f"Send it again a little later. The limits are upstream.connections and limits.{key}.",
+        retry_after=1,
+    )
+
+
+def crowded(connections: int) -> ProxyError:
+    """Return the error for a client that connects when too many others are connected."""
+    return ProxyError(
+        "overloaded",
+        f"{connections} clients are connected already.",
+        hint="Reuse connections. The limit is limits.connections, or half of the descriptors that"
+        " the process may have.",
+        retry_after=1,
+    )
+
+
 def closed(name: str, *, answer_seen: bool) -> ProxyError:
     """Return the error for an upstream that went before its answer had begun, or was whole."""
     when = "in the middle of" if answer_seen else "before"

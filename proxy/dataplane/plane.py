@@ -21,6 +21,9 @@ SWEEP_SECONDS = 0.25
 class Limits:
     """Bounds on what a peer may send or take, in bytes and seconds; 0 means no limit."""
 
+    connections: int = 0
+    requests_per_connection: int = 0
+    queue_seconds: float = 5
     head_bytes: int = 65536
     head_seconds: float = 10
     body_idle_seconds: float = 60

@@ -5,6 +5,9 @@ Rule 1: last in, first out. The connection used most recently is the least likel
         closed by the upstream in the meantime.
 
 Rule 2: nothing waits here but ``connect``, and every failure of it has a code of the error table.
+
+Rule 3: there are never more connections than allowed. Requests beyond that stand in a line of
+        bounded length, and get a connection in the order in which they came.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import aiohappyeyeballs
 
@@ -35,6 +39,8 @@ class Destination:
     tls: ssl.SSLContext | None = None
     connect_timeout_seconds: float = 10
     send_via: bool = True
+    connections: int = 1024
+    queue: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,14 @@ class Seen:
     certificate_expires_at: float | None
 
 
+class Waiting(Protocol):
+    """A request that stands in line for a connection."""
+
+    def connection_free(self) -> None:
+        """Take up the place that has become free."""
+        ...
+
+
 class Pool:
     """
     The connections to one upstream. Idle ones are kept; leased ones are their exchange's.
@@ -65,6 +79,13 @@ class Pool:
         self.last_error: tuple[float, ProxyError] | None = None
         self._open: set[Upstream] = set()
         self._idle: list[Upstream] = []
+        self._connecting = 0
+        self._line: dict[Waiting, None] = {}  # in the order of their coming
+
+    @property
+    def queued_count(self) -> int:
+        """How many requests stand in line."""
+        return len(self._line)
 
     @property
     def idle_count(self) -> int:
@@ -97,12 +118,39 @@ class Pool:
         # A second earlier than the server said, so that it does not close while we send.
         upstream.idle_until = now + (max(stated - 1, 0) if stated else _IDLE_SECONDS)
         self._idle.append(upstream)
+        if self._line:
+            self._serve_next()
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether another connection may be made."""
+        return len(self._open) + self._connecting < self.destination.connections
+
+    def stand_in_line(self, request: Waiting) -> bool:
+        """Have *request* told when there is room; False if too many wait already."""
+        if len(self._line) >= self.destination.queue:
+            return False
+        self._line[request] = None
+        return True
+
+    def leave_line(self, request: Waiting) -> None:
+        """Wait no more."""
+        self._line.pop(request, None)
+
+    def _serve_next(self) -> None:
+        # One for each place: whoever is served takes it before the next is looked at.
+        while self._line and (self._idle or self.has_room):
+            request = next(iter(self._line))
+            del self._line[request]
+            request.connection_free()
 
     def forget(self, upstream: Upstream) -> None:
         """Take note that a connection is gone, idle or not."""
         self._open.discard(upstream)
         if upstream in self._idle:
             self._idle.remove(upstream)
+        if self._line:
+            self._serve_next()
 
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long."""
@@ -119,11 +167,18 @@ class Pool:
 
     async def connect(self) -> Upstream:
         """Return a new connection, or raise the ProxyError that says why there is none."""
+        self._connecting += 1
         try:
-            return await self._connect_in_time()
+            upstream = await self._connect_in_time()
         except ProxyError as error:
             self.last_error = (time.time(), error)
             raise
+        finally:
+            self._connecting -= 1
+            if self._line:
+                # Not before whoever waits for this connection has taken it.
+                asyncio.get_running_loop().call_soon(self._serve_next)
+        return upstream
 
     async def _connect_in_time(self) -> Upstream:
         destination = self.destination

@@ -48,6 +48,7 @@ class Sending(ABC):
     _upstream: "Upstream | None" = None
     _connecting: asyncio.Task[None] | None = None
     _stop_listening: Callable[[], None] | None = None
+    _queued = False
     _deadline = 0.0
     _retried = False
     _sent: float | None = None  # when the head was
@@ -139,7 +140,16 @@ class Sending(ABC):
         else:
             self._send(forward)
 
+    def _wait_or_give_up(self, error: ProxyError) -> None:
+        if self._may_wait(error):
+            self._wait_for_credential()
+        else:
+            self.give_up(error)
+
     def _stop_waiting(self) -> None:
+        if self._queued:
+            self._plane.route.pool.leave_line(self)
+            self._queued = False
         if self._stop_listening is not None:
             self._stop_listening()
             self._stop_listening = None
@@ -147,11 +157,33 @@ class Sending(ABC):
 
     def _send(self, forward: Forward) -> None:
         self._credential = forward.credential
-        upstream = self._plane.route.pool.lease(certain=not self._asked.repeatable)
+        pool = self._plane.route.pool
+        upstream = pool.lease(certain=not self._asked.repeatable)
         if upstream is not None:
             self.attach(upstream, forward.head)
-        else:
+        elif pool.has_room:
             self._connect(forward.head)
+        elif pool.stand_in_line(self):
+            self._queued = True
+            self._deadline = time.monotonic() + self._plane.limits.queue_seconds
+        else:
+            self.give_up(faults.overloaded("too many wait already", "queue"))
+
+    def connection_free(self) -> None:
+        """Take up the place that has become free, with the credential of this moment."""
+        self._queued, self._deadline = False, 0.0
+        decided = self._judge()
+        if isinstance(decided, Forward):
+            self._send_or_give_up(decided)
+        elif isinstance(decided, Refuse):
+            self._wait_or_give_up(decided.error)
+
+    def _overdue(self) -> ProxyError:
+        """Return what it means that a wait has come to its limit."""
+        if self._queued:
+            seconds = self._plane.limits.queue_seconds
+            return faults.overloaded(f"none became free within {seconds:g} s", "queue_seconds")
+        return self._plane.route.credentials.shortage()
 
     def _connect(self, head: bytes) -> None:
         self._connecting = asyncio.get_running_loop().create_task(self._connect_and_attach(head))

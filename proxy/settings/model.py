@@ -118,6 +118,13 @@ class Upstream(Table):
         10.0,
         description="How long TCP and TLS may take before the request gets 504.",
     )
+    connections: Count = Field(
+        1024,
+        ge=1,
+        le=60_000,
+        description="Most connections to the upstream, and so most requests in flight: HTTP/1.1"
+        " answers one at a time. Further ones queue.",
+    )
     replay_max_bytes: Count = Field(
         64 * _KIB,
         ge=0,
@@ -222,6 +229,27 @@ class Token(Table):
 class Limits(Table):
     """How much of anything a local client or the upstream may ask of the proxy."""
 
+    connections: Count = Field(
+        10_000,
+        ge=1,
+        description="Most client connections at a time; further ones get 503. The process'"
+        " descriptors may allow fewer: each request takes two.",
+    )
+    requests_per_connection: Count = Field(
+        0,
+        ge=0,
+        description="After so many requests a client's connection is closed, for load balancing."
+        " 0: never.",
+    )
+    queue: Count = Field(
+        1024,
+        ge=0,
+        description="Most requests that wait while all of `upstream.connections` are in use;"
+        " further ones get 503.",
+    )
+    queue_seconds: Seconds = Field(
+        5.0, description="How long a request waits in that queue; then 503."
+    )
     head_bytes: Count = Field(
         64 * _KIB,
         ge=1 * _KIB,
