@@ -1,0 +1,28 @@
+"""``bearer-proxy run``: forward requests until a signal ends it."""
+
+import sys
+
+from proxy.cli.configuration import configured, options
+from proxy.settings import Loaded
+
+_USAGE = """\
+usage: bearer-proxy [run] [--config PATH] [--TABLE-KEY VALUE ...]
+
+Forward requests until SIGTERM or SIGINT, which drains: what is in flight may end. A second
+signal ends at once. SIGHUP reads the secret again.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the proxy; return its exit code."""
+    flags = options(arguments)
+    if "--help" in flags or "-h" in flags:
+        sys.stdout.write(_USAGE)
+        return 0
+    return configured(flags, _run)
+
+
+def _run(loaded: Loaded) -> int:
+    from proxy import app
+
+    return app.run(loaded)
