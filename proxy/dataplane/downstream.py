@@ -34,6 +34,7 @@ class Downstream(asyncio.Protocol):
         "_block",
         "_buffer",
         "_exchange",
+        "_head",
         "_line",
         "_local",
         "_plane",
@@ -60,7 +61,7 @@ class Downstream(asyncio.Protocol):
         self._until = 0.0  # lingering: what comes is discarded, until then
         # The connection's last request line and header block, and what they meant: clients repeat
         # the one now and then, the other nearly always.
-        self._line = self._block = b""
+        self._line = self._block = self._head = b""
         self._received: Received | None = None
         self._asked: Asked | None = None
         # Request.
@@ -103,14 +104,10 @@ class Downstream(asyncio.Protocol):
         """Give bytes to whom they belong: the request in hand, the next one, or nobody."""
         exchange = self._exchange
         if exchange is None:
-            if self._until:
-                return
-            if self._buffer:
-                known = len(self._buffer)
-                data, self._buffer = self._buffer + data, b""
-                self._read(data, known)
+            if data == self._head and not self._buffer and not self._until:
+                self._repeat()
             else:
-                self._read(data)
+                self._read_on(data)
             return
         if not exchange.body_done:
             data = exchange.feed(data)
@@ -148,6 +145,24 @@ class Downstream(asyncio.Protocol):
 
     # From bytes to requests.
 
+    def _repeat(self) -> None:
+        """Begin the last request once more: all that was understood of it holds."""
+        assert self._asked is not None
+        self._requests += 1
+        exchange = self._exchange = Exchange(self, self._plane, self._asked)
+        exchange.begin()
+
+    def _read_on(self, data: bytes) -> None:
+        """Read *data* behind whatever came before."""
+        if self._until:
+            return
+        if self._buffer:
+            known = len(self._buffer)
+            data, self._buffer = self._buffer + data, b""
+            self._read(data, known)
+        else:
+            self._read(data)
+
     def _read(self, data: bytes, known: int = 0) -> None:
         """
         Begin the requests in *data*, one after the other, for as long as each ends at once.
@@ -176,6 +191,7 @@ class Downstream(asyncio.Protocol):
         if asked is None or line != self._line or block != self._block:
             try:
                 asked = self._understand(line, block)
+                self._head = data[: end + 4]
             except Malformed as reason:
                 self._refuse(verdict.malformed(reason))
                 return b""
@@ -268,7 +284,7 @@ class Downstream(asyncio.Protocol):
 
     def _refuse(self, error: ProxyError) -> None:
         """Answer bytes that are no request; what follows them can't be trusted either."""
-        request_id = self._plane.new_request_id()
+        request_id = next(self._plane.request_ids)
         self.write(answer.own(error, request_id=request_id, wall=time.time(), keep_alive=False))
         self._plane.journal.record(
             time.time(),

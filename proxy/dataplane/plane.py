@@ -3,8 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.policy.credential import Credentials
@@ -149,15 +150,12 @@ class Plane:
     connections: set[Swept] = field(default_factory=set)
     # Requests that were sent again after a 401, by what came of it.
     replays: dict[str, int] = field(default_factory=lambda: {"ok": 0, "refused": 0, "failed": 0})
-    _id_prefix: bytes = field(default_factory=lambda: os.urandom(6).hex().encode())
-    _id_count: int = 0
+    # Ids that no other request of this or another process has.
+    request_ids: Iterator[bytes] = field(
+        default_factory=lambda: map((os.urandom(6).hex().encode() + b"-%06x").__mod__, count(1))
+    )
     _timer: asyncio.TimerHandle | None = None
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def new_request_id(self) -> bytes:
-        """Return an id that no other request of this or another process has."""
-        self._id_count += 1
-        return b"%b-%06x" % (self._id_prefix, self._id_count)
 
     def load(self) -> Load:
         """Count what is on its way; walks all connections, so not for every request."""

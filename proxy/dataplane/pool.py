@@ -106,7 +106,7 @@ class Pool:
         """
         while self._idle:
             upstream = self._idle.pop()
-            if upstream.is_closing() or (certain and upstream.has_unread_input()):
+            if upstream.closed or (certain and upstream.has_unread_input()):
                 upstream.abort()
                 continue
             return upstream

@@ -63,7 +63,7 @@ class Sending(ABC):
         self._plane = plane
         self._asked = asked
         received = asked.received
-        self._request_id = received.request_id or plane.new_request_id()
+        self._request_id = received.request_id or next(plane.request_ids)
         self._started = self._touched = time.monotonic()
         if received.framing:
             self._body = framing.reader(received.framing)
@@ -112,8 +112,12 @@ class Sending(ABC):
 
     def _judge(self) -> Verdict:
         credentials = self._plane.route.credentials
-        credential = credentials.current() or credentials.shortage()
-        return verdict.judge(self._asked, credential, self._request_id)
+        return verdict.judge(self._asked, credentials.current() or credentials.shortage())
+
+    def _head_of(self, forward: Forward) -> bytes:
+        if self._asked.received.request_id:
+            return forward.head + b"\r\n"
+        return b"%bX-Request-Id: %b\r\n\r\n" % (forward.head, self._request_id)
 
     def _may_wait(self, error: ProxyError) -> bool:
         route = self._plane.route
@@ -160,9 +164,9 @@ class Sending(ABC):
         pool = self._plane.route.pool
         upstream = pool.lease(certain=not self._asked.repeatable)
         if upstream is not None:
-            self.attach(upstream, forward.head)
+            self.attach(upstream, self._head_of(forward))
         elif pool.has_room:
-            self._connect(forward.head)
+            self._connect(self._head_of(forward))
         elif pool.stand_in_line(self):
             self._queued = True
             self._deadline = time.monotonic() + self._plane.limits.queue_seconds
@@ -237,7 +241,7 @@ class Sending(ABC):
         decided = self._judge()
         if isinstance(decided, Forward):
             self._credential = decided.credential
-            self._connect(decided.head)
+            self._connect(self._head_of(decided))
         elif isinstance(decided, Refuse):
             self.give_up(decided.error)
 

@@ -37,8 +37,10 @@ class Upstream(asyncio.Protocol):
         "_forget",
         "_head",
         "_interim",
+        "_plain",
         "_said_eof",
         "_transport",
+        "closed",
         "exchange",
         "gate",
         "idle_until",
@@ -57,11 +59,13 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport
         self.gate: Gate
         self.requests = 0
+        self.closed = False  # it can't be used any more
         self.idle_until = 0.0
         self.keep_alive_seconds = 0
-        # The connection's last head and what it meant: servers repeat it.
+        # The connection's last head, its empty line included, and what it meant: servers repeat it.
         self._head = b""
         self._answered: Answered | None = None
+        self._plain = False
         # Request.
         self.exchange: Exchange | None = None
         self._buffer = b""
@@ -87,10 +91,6 @@ class Upstream(asyncio.Protocol):
     def tls(self) -> ssl.SSLObject | None:
         """The TLS session; None on a plain connection."""
         return cast("ssl.SSLObject | None", self._transport.get_extra_info("ssl_object"))
-
-    def is_closing(self) -> bool:
-        """Tell whether the connection can't be used any more."""
-        return self._transport.is_closing()
 
     def has_unread_input(self) -> bool:
         """Tell whether the socket holds bytes or an end that the loop has not delivered yet."""
@@ -118,12 +118,12 @@ class Upstream(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once everything written has been sent; no exchange is told."""
-        self.exchange = None
+        self.exchange, self.closed = None, True
         self._transport.close()
 
     def abort(self) -> None:
         """Close at once; no exchange is told."""
-        self.exchange = None
+        self.exchange, self.closed = None, True
         self._transport.abort()
 
     def resume(self, head: bytes) -> None:
@@ -147,13 +147,31 @@ class Upstream(asyncio.Protocol):
         exchange = self.exchange
         if exchange is None:
             self._transport.abort()
-        elif self._body is None:
-            self._read_head(exchange, data)
-        else:
+        elif self._body is not None:
             self._read_body(exchange, data)
+        elif not self._is_repeated(exchange, data):
+            self._read_head(exchange, data)
+
+    def _is_repeated(self, exchange: "Exchange", data: bytes) -> bool:
+        """
+        Pass *data* on at once if it is the last head again, with the whole of a body.
+
+        Only that: whatever is out of the ordinary takes the long way, which gives the same result.
+        """
+        head, answered = self._head, self._answered
+        if not self._plain or self._buffer or not data.startswith(head):
+            return False
+        assert answered is not None
+        piece = data[len(head) :]
+        if len(piece) != answered.framing or not exchange.may_pass_at_once:
+            return False
+        self.exchange = None
+        exchange.answer_at_once(answered, piece)
+        return True
 
     def eof_received(self) -> bool:
         """Let a tunnel's other half live on; anything else ends with the connection."""
+        self.closed = True
         if self.tunnelling and self.exchange is not None:
             self._said_eof = True
             return self.exchange.upstream_said_eof()
@@ -161,7 +179,7 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the pool, and the exchange if there is one."""
-        exchange, self.exchange = self.exchange, None
+        exchange, self.exchange, self.closed = self.exchange, None, True
         self._forget(self)
         if exchange is None:
             return
@@ -194,12 +212,13 @@ class Upstream(asyncio.Protocol):
             if end < 0:
                 self._wait_for_more(exchange, data)
                 return
-            head, data = data[: end + 2], data[end + 4 :]
+            head, data = data[: end + 4], data[end + 4 :]
             answered = self._answered
             try:
                 if answered is None or head != self._head:
-                    answered = answer.read(head, send_via=self.send_via)
+                    answered = answer.read(head[:-2], send_via=self.send_via)
                     self._head, self._answered = head, answered
+                    self._plain = answered.is_plain
                 if answered.status < 200 and self._is_interim(exchange, answered):
                     continue
             except Malformed as reason:

@@ -46,6 +46,22 @@ class Answered:
     upgrade: bytes
     has_request_id: bool
 
+    @property
+    def is_plain(self) -> bool:
+        """
+        Tell whether ``pass_on`` has nothing to do for a plain request but to add the id.
+
+        So for most answers: final, of known length, no error, nothing to rewrite, more may follow.
+        """
+        return (
+            200 <= self.status < 500
+            and self.status != 401
+            and self.framing >= 0
+            and self.keep_alive
+            and not self.located
+            and not self.has_request_id
+        )
+
 
 def read(head: bytes, *, send_via: bool) -> Answered:
     """Return what an upstream's *head* means, given without its empty line, or raise Malformed."""
@@ -104,7 +120,7 @@ def _keep_alive_seconds(values: list[bytes]) -> int:
 def pass_on(
     answered: Answered,
     body: int,
-    request_id: bytes,
+    id_line: bytes,
     keep_alive: bool,
     received: Received,
     base: Base,
@@ -113,21 +129,17 @@ def pass_on(
     Return the head to send for an upstream's answer to a request that was *received* so.
 
     *body* is the framing of the body behind it; *keep_alive*: the client may go on after that.
+    *id_line* is added unless the upstream has an id of its own.
     """
     start = answered.start
     if answered.located:
         start = _with_locations(answered, base=base, host=received.host)
     if received.cors:
         start = cors.replace(start, received.cors)
-    hop = b""
-    # The usual case has nothing to say: HTTP/1.1, a length, no error, and more may follow.
-    if body < 0 or answered.status >= 500 or answered.status < 200 or not keep_alive:
-        hop = _hop(answered, body, keep_alive, received.minor)
-    elif not received.minor:
-        hop = b"Connection: keep-alive\r\n"
+    hop = _hop(answered, body, keep_alive, received.minor)
     if answered.has_request_id:
         return b"%b%b\r\n" % (start, hop)
-    return b"%bX-Request-Id: %b\r\n%b\r\n" % (start, request_id, hop)
+    return b"%b%b%b\r\n" % (start, id_line, hop)
 
 
 def _hop(answered: Answered, body: int, keep_alive: bool, minor: int) -> bytes:

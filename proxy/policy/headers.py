@@ -112,6 +112,11 @@ def acceptable_request_id(value: bytes) -> bool:
     return _ACCEPTABLE_ID.fullmatch(value) is not None
 
 
+def request_id_line(request_id: bytes) -> bytes:
+    """Return the field line that carries *request_id*, in either direction."""
+    return b"X-Request-Id: %b\r\n" % request_id
+
+
 def went_through_us(via: bytes) -> bool:
     """Tell whether a Via value names this proxy as a received-by (RFC 9110 section 7.6.3)."""
     return any(member.split()[1:2] == [VIA_NAME] for member in options(via))

@@ -76,8 +76,9 @@ class Asked:
 
     *start* is its head as it will be sent, up to the fields that change from one request to the
     next; it is empty where *refusal* says why nothing will be sent, and where the question is
-    *settled* already, by the fields of a 204. *repeatable*: sending it twice
-    intends no more than sending it once.
+    *settled* already, by the fields of a 204. *repeatable*: sending it twice intends no more than
+    sending it once. *plain*: an answer needs nothing but an id. *forward*
+    is the last verdict, which stands for as long as its credential.
     """
 
     method: bytes
@@ -88,10 +89,16 @@ class Asked:
     settled: bytes
     repeatable: bool
     to_head: bool
+    plain: bool
+    forward: "Forward | None" = None
 
 
 class Forward(NamedTuple):
-    """Send *head*, then the body; *credential* is the one that *head* carries."""
+    """
+    Send *head*, then the body; *credential* is the one that *head* carries.
+
+    *head* is complete but for the request's id, if that is ours to make, and the empty line.
+    """
 
     head: bytes
     credential: Credential
@@ -121,17 +128,17 @@ def malformed(reason: Malformed) -> ProxyError:
     return ProxyError("bad_request", f"The request is not acceptable HTTP: {reason}.")
 
 
-def judge(asked: Asked, credential: Credential | ProxyError, request_id: bytes) -> Verdict:
+def judge(asked: Asked, credential: Credential | ProxyError) -> Verdict:
     """Return the verdict on *asked*, given the *credential* of this moment or why there is none."""
+    forward = asked.forward
+    if forward is not None and forward.credential is credential:
+        return forward
     if not asked.start:
         return Refuse(asked.refusal) if asked.refusal else Settle(asked.settled)
     if isinstance(credential, ProxyError):
         return Refuse(credential)
-    if asked.received.request_id:
-        return Forward(b"%b%b\r\n" % (asked.start, credential.line), credential)
-    return Forward(
-        b"%bX-Request-Id: %b\r\n%b\r\n" % (asked.start, request_id, credential.line), credential
-    )
+    asked.forward = Forward(asked.start + credential.line, credential)
+    return asked.forward
 
 
 def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked:
@@ -156,6 +163,9 @@ def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked
         settled=settled,
         repeatable=idempotent(method),
         to_head=method == b"HEAD",
+        plain=bool(received.minor and received.keep_alive)
+        and method != b"HEAD"
+        and not received.cors,
     )
 
 
