@@ -4,19 +4,18 @@ import asyncio
 import hashlib
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 import urllib.request
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from proxy.demo.threaded import ThreadedDemoAPI
 from tests.e2e.process import PATIENCE_SECONDS, ProxyProcess, clean_environment
+from tests.programs import needs
 
-needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+needs_curl = needs("curl")
 
 
 def curl(*arguments: str, **environment: str) -> str:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,9 @@ def test_what_is_in_flight_is_finished_before_the_end(proxy: ProxyProcess) -> No
 
     def ask() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=PATIENCE_SECONDS)
-        connection.request("GET", "/slow?seconds=1")
-        answers.append(connection.getresponse().status)
+        with closing(connection):
+            connection.request("GET", "/slow?seconds=1")
+            answers.append(connection.getresponse().status)
 
     asking = threading.Thread(target=ask)
     asking.start()
@@ -124,8 +126,10 @@ def test_every_request_is_one_line(proxy: ProxyProcess) -> None:
     Method, path without query values, status, whose, duration, bytes and id.
     """
     connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=PATIENCE_SECONDS)
-    connection.request("GET", "/transactions?cursor=private", headers={"X-Request-Id": "mine-1"})
-    body = connection.getresponse().read()
+    with closing(connection):
+        fields = {"X-Request-Id": "mine-1"}
+        connection.request("GET", "/transactions?cursor=private", headers=fields)
+        body = connection.getresponse().read()
     line = proxy.wait_for("request.completed")
     assert line["method"] == "GET"
     assert line["path"] == "/transactions?…"
