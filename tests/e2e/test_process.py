@@ -195,12 +195,13 @@ def test_the_listener_opens_before_the_first_token(
         port = int(process.address.rpartition(":")[2])
         process.wait_for("token.refresh_failed")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
-        connection.request("GET", "/transactions")
-        answer = connection.getresponse()
-        assert answer.status == 503
-        assert answer.headers["Retry-After"]
-        assert answer.headers["Proxy-Status"].startswith("bearer-proxy; error=")
-        assert b'"code": "issuer_unreachable"' in answer.read()
+        with closing(connection):
+            connection.request("GET", "/transactions")
+            answer = connection.getresponse()
+            assert answer.status == 503
+            assert answer.headers["Retry-After"]
+            assert answer.headers["Proxy-Status"].startswith("bearer-proxy; error=")
+            assert b'"code": "issuer_unreachable"' in answer.read()
         assert api.stats().api_requests == 0
         api.fault("recover")
         process.wait_for("proxy.ready")
