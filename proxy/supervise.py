@@ -9,7 +9,6 @@ that works until its token runs out.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -71,7 +70,12 @@ async def supervise(
 
 
 async def cancelled(task: asyncio.Task[NoReturn]) -> None:
-    """Cancel *task* and return when it has ended; called by whoever created it."""
+    """
+    Cancel *task* and return when it has ended; called by whoever created it.
+
+    The caller's own cancellation is not mistaken for the task's: it passes through.
+    """
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()

@@ -9,6 +9,9 @@ Rule 2: a token is taken only from a 2xx answer, only where the pointer says, an
 
 Rule 3: nothing of an answer is quoted but its message, redacted.
 
+Rule 4: an answer that can be read in two ways is not read. JSON that names a member twice is as
+        malformed as JSON that does not end.
+
 Reference: RFC 6749 sections 5.1 and 5.2, RFC 6750 section 2.1.
 """
 
@@ -22,7 +25,7 @@ from proxy.tokens import pointer
 from proxy.tokens.config import IssuerConfig
 from proxy.tokens.lifetime import AbsurdLifetime, clock_skew, http_date, lifetime
 from proxy.tokens.outcome import Failure, Grant, Kind
-from proxy.tokens.redact import excerpt
+from proxy.tokens.redact import excerpt, spellings
 from proxy.tokens.schedule import retry_after
 
 # RFC 6750's b64token. What is outside it would end the header field, or a parser's patience.
@@ -32,6 +35,8 @@ _TOKEN_CHARACTERS = 16 * 1024
 _MESSAGES = ("/message", "/error_description", "/error/message", "/detail", "/error", "/title")
 _REJECTED = frozenset({401, 403})
 _TOO_EARLY = frozenset({408, 425})
+# The second is Apigee's word for the first.
+_BEARER = frozenset({"bearer", "bearertoken"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,8 @@ def _document(answer: Answer) -> tuple[object, str]:
     if not answer.body.strip():
         return None, f"answered {answer.status} with an empty body"
     try:
-        return json.loads(answer.body.decode("utf-8-sig"), parse_constant=_not_json), ""
+        text = answer.body.decode("utf-8-sig")
+        return json.loads(text, parse_constant=_not_json, object_pairs_hook=_members), ""
     except (ValueError, RecursionError):
         return None, f"answered {answer.status} with something that is not JSON"
 
@@ -85,11 +91,18 @@ def _not_json(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
 
 
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member occurs twice")
+    return members
+
+
 def _failure(answer: Answer, document: object, config: IssuerConfig) -> Failure | None:
     """Return the failure that code, status or envelope speak of, None if they speak of success."""
     status = answer.status
-    code = pointer.resolve(document, config.error_code_pointer)
-    known = config.error_codes.get(code) if isinstance(code, str) else None
+    code = _word(pointer.resolve(document, config.error_code_pointer))
+    known = config.error_codes.get(code)
     if known is not None:
         return Failure(Kind(known), f"answered {status} ({code})")
     if status in _REJECTED:
@@ -107,6 +120,13 @@ def _failure(answer: Answer, document: object, config: IssuerConfig) -> Failure 
     return None
 
 
+def _word(code: object) -> str:
+    """Return an error code as configurations write it: some envelopes have numbers."""
+    if isinstance(code, int) and not isinstance(code, bool):
+        return str(code)
+    return code if isinstance(code, str) else ""
+
+
 def _grant(answer: Answer, document: object, config: IssuerConfig) -> Grant:
     """Return the token of a successful answer; _Unfit if there is none to use."""
     token = pointer.resolve(document, config.access_token_pointer)
@@ -115,7 +135,7 @@ def _grant(answer: Answer, document: object, config: IssuerConfig) -> Grant:
     if not sendable(token):
         raise _Unfit("sent a token that cannot stand in a header field")
     kind = pointer.resolve(document, pointer.sibling(config.access_token_pointer, "token_type"))
-    if kind is not None and not (isinstance(kind, str) and kind.lower() == "bearer"):
+    if kind is not None and not (isinstance(kind, str) and kind.lower() in _BEARER):
         raise _Unfit("sent a token that is not of the type bearer")
     date = http_date(answer.fields.get("date"))
     try:
@@ -141,7 +161,7 @@ def _told(
 ) -> Failure:
     """Return *failure* with what else the answer has to say: its message, and when to come back."""
     token = pointer.resolve(document, config.access_token_pointer)
-    hidden = (*hide, token) if isinstance(token, str) else tuple(hide)
+    hidden = (*hide, *spellings(token)) if isinstance(token, str) else tuple(hide)
     said = (pointer.resolve(document, each) for each in _MESSAGES)
     message = next((each for each in said if isinstance(each, str) and each), "")
     date = http_date(answer.fields.get("date"))

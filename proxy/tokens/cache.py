@@ -95,9 +95,12 @@ class TokenCache:
 
     def changed(self) -> None:
         """Tell the watchers; called by whoever changed the lifecycle, after it is consistent."""
-        for call in tuple(self._watchers.values()):
+        for key in tuple(self._watchers):
+            # One that was called before may have cancelled it.
+            call = self._watchers.get(key)
             try:
-                call()
+                if call is not None:
+                    call()
             except Exception as error:
                 # One request's trouble must not cost the others their wake-up.
                 log.error("task.callback_failed", error=type(error).__name__)
@@ -124,6 +127,7 @@ class TokenCache:
                 "token.refused", by="upstream", status=401, fingerprint=credential.fingerprint
             )
             self.changed()
+            self._wake()
         elif changed:
             log.warning(
                 "token.flapping",
@@ -131,4 +135,3 @@ class TokenCache:
                 passed_on_for_seconds=round(self._lifecycle.snapshot(now, wall=now).flapping_for),
                 hint="Fresh tokens are refused too: the upstream's 401s are passed on.",
             )
-        self._wake()

@@ -40,12 +40,14 @@ class Tokens:
         uniform: Uniform = random.uniform,
     ) -> None:
         self._clock = clock = clock or SystemClock()
-        self._source = TokenSource(config, secret, clock=clock, tls=tls)
         self._lifecycle = Lifecycle(
             now=clock.now(),
             retry_max=config.retry_max_seconds,
             flap=config.flap_seconds,
             uniform=uniform,
+        )
+        self._source = TokenSource(
+            config, secret, clock=clock, tls=tls, hidden=self._lifecycle.known_tokens
         )
         self._woken = asyncio.Event()
         self.cache = TokenCache(

@@ -89,6 +89,7 @@ class Lifecycle:
         self._clock_skew: float | None = None
         # Refusals by the upstream.
         self._dropped: Credential | None = None
+        self._dropped_at = -math.inf
         self._fresh_refusal: tuple[Credential, float] | None = None
         self._flapping_until = -math.inf
         # For the eye only.
@@ -149,7 +150,7 @@ class Lifecycle:
     def finished(self, now: float, exchange: Exchange) -> None:
         """The exchange ended, with whatever result."""
         self._fetching = False
-        self._tried = exchange.fingerprint
+        self._tries(exchange.fingerprint)
         result = exchange.result
         if isinstance(result, Grant):
             times = plan(result.lifetime.seconds, sent_at=result.sent_at, uniform=self._uniform)
@@ -232,7 +233,7 @@ class Lifecycle:
         reach = self._within_reach(now)
         self._wanted_at = min(self._wanted_at, now)
         if reach:
-            self._dropped, self.held = credential, None
+            self._dropped, self._dropped_at, self.held = credential, now, None
         return reach
 
     # What anyone reads.
@@ -280,12 +281,20 @@ class Lifecycle:
             refusals=self._refusals,
         )
 
+    def known_tokens(self) -> tuple[str, ...]:
+        """Return the tokens that the issuer may quote, to be removed from what is shown of it."""
+        return tuple(each.token for each in (self.held, self._dropped) if each is not None)
+
     # How a success changes things.
 
     def _granted(self, now: float, grant: Grant, times: Plan) -> None:
         self._attempts.forgive()
         self._clock_skew = grant.clock_skew
         credential = _credential(grant, times)
+        if credential == self._dropped and grant.sent_at < self._dropped_at:
+            # Asked for before the refusal, it proves nothing (Rule 2).
+            self._wanted_at = now
+            return
         if credential == self._dropped:
             # The issuer stands by it (some cache what they issue). So the 401s are not its fault.
             self._fresh_refusal = (credential, now)
@@ -302,6 +311,17 @@ class Lifecycle:
         self._failures = 0
 
     # How a failure changes things.
+
+    def _tries(self, fingerprint: str) -> None:
+        """Note which credential was tried; empty: none, it could not be read."""
+        latch = self._latch
+        if fingerprint:
+            self._tried = fingerprint
+            if latch is not None and latch.fingerprint != fingerprint:
+                # What the issuer thinks of the old one says nothing about this one.
+                self._latch = None
+        elif latch is None or not latch.fingerprint:
+            self._tried = ""
 
     def _failed(self, now: float, failure: Failure, fingerprint: str) -> None:
         self._failures += 1
@@ -320,7 +340,10 @@ class Lifecycle:
     def _closed(self, now: float, failure: Failure, fingerprint: str) -> _Latch:
         """Return the latch after one more failure, the first or of a probe."""
         before = self._latch
-        probes = before.probes + 1 if before and before.fingerprint == fingerprint else 0
+        probes = 0 if before is None else before.probes + 1
+        if before is not None:
+            # The same credential, or none that could be read: that opens no latch.
+            fingerprint = before.fingerprint
         delay = probe_delay(probes, uniform=self._uniform)
         return _Latch(fingerprint, now + max(delay, self._asked(failure) or 0.0), probes)
 

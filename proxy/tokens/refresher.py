@@ -6,6 +6,7 @@ it does one thing at a time, there are never two issuances at once, however many
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
@@ -65,6 +66,7 @@ class Refresher:
         self._beat = beat
         self._woken = woken
         self._look_asked = False
+        self._look_at = -math.inf
         self._expiry_told = False
 
     async def run(self) -> NoReturn:
@@ -78,7 +80,8 @@ class Refresher:
 
     async def step(self) -> float:
         """Do what is due, and return the seconds until something else may be."""
-        if self._look_asked or self._lifecycle.latched:
+        latched = self._lifecycle.latched
+        if self._look_asked or (latched and self._clock.now() >= self._look_at):
             await self._look()
         if self._lifecycle.due(self._clock.now()):
             await self._refresh()
@@ -99,10 +102,14 @@ class Refresher:
         pause = self._lifecycle.next_at() - now
         if held is not None and now < held.usable_until:
             pause = min(pause, held.usable_until - now)
+        if self._lifecycle.latched:
+            pause = min(pause, self._look_at - now)
         return max(0.0, pause)
 
     async def _look(self) -> None:
         asked, self._look_asked = self._look_asked, False
+        # Once a beat, however often a request wakes us meanwhile.
+        self._look_at = self._clock.now() + self._beat
         fingerprint = await self._source.fingerprint()
         if self._lifecycle.credential_is(self._clock.now(), fingerprint):
             log.info("token.credential_changed")
@@ -159,7 +166,9 @@ class Refresher:
         latched = lifecycle.latched
         lifecycle.finished(now, exchange)
         snapshot = lifecycle.snapshot(now, wall=self._clock.wall())
-        if lifecycle.failure is None:
+        if lifecycle.failure is None and lifecycle.held is None:
+            log.debug("token.asked_again", cause="handed out a token refused meanwhile")
+        elif lifecycle.failure is None:
             more = {"failures": failures} if failures else {}
             event = "token.recovered" if failures else "token.refreshed"
             self._tell_token(event, duration_seconds=round(exchange.duration, 3), **more)

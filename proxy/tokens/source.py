@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -34,7 +34,8 @@ class TokenSource:
     One issuer, asked by one caller at a time.
 
     Opened and closed by its owner: ``async with TokenSource(…) as source``. *tls* None means the
-    system's certificates and verification.
+    system's certificates and verification. *hidden* gives the tokens that an issuer may know of
+    and quote; like the secret, they are removed from what is quoted of it.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class TokenSource:
         *,
         clock: Clock,
         tls: ssl.SSLContext | None = None,
+        hidden: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._config = config
         self._secret = secret
         self._clock = clock
         self._tls = tls
+        self._hidden = hidden
         self._key = os.urandom(32)
         self._session: aiohttp.ClientSession | None = None
 
@@ -75,7 +78,7 @@ class TokenSource:
     async def fingerprint(self) -> str:
         """Return what tells the credential of this moment from others; empty if unreadable."""
         try:
-            return self._fingerprint(await asyncio.to_thread(self._secret.read))
+            return self._fingerprint(await self._read())
         except (OSError, ValueError):
             return ""
 
@@ -83,13 +86,19 @@ class TokenSource:
         """Ask once, for at most ``timeout_seconds``. Raises nothing that is the issuer's fault."""
         begun = self._clock.now()
         try:
-            secret = await asyncio.to_thread(self._secret.read)
+            secret = await self._read()
         except (OSError, ValueError) as error:
             cause = f"was not asked: the client secret cannot be read ({type(error).__name__})"
             unread = Failure(Kind.REJECTED, cause, called=False)
             return Exchange(unread, "", self._clock.now() - begun)
         result = await self._ask(secret)
         return Exchange(result, self._fingerprint(secret), self._clock.now() - begun)
+
+    async def _read(self) -> str:
+        """Return the secret of this moment; ValueError also for one that no request can carry."""
+        secret = await asyncio.to_thread(self._secret.read)
+        secret.encode()
+        return secret
 
     def _fingerprint(self, secret: str) -> str:
         # Keyed, so that it says nothing outside this process, not even to who guesses secrets.
@@ -109,6 +118,7 @@ class TokenSource:
         config = self._config
         hide = (
             *redact.spellings(secret, client_id=config.client_id),
+            *(form for token in self._hidden() for form in redact.spellings(token)),
             *config.headers.values(),
             *config.extra.values(),
         )

@@ -43,6 +43,8 @@ _LOOK_AT_LOCK_SECONDS = 0.05
 _PATIENCE_EXCHANGES = 3
 # A wall clock may be corrected by this much between writing and reading.
 _CLOCK_STEP_SECONDS = 60.0
+# The year 33658: no time in the file is later.
+_FAR_FUTURE = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,24 +180,21 @@ class Store:
         if not isinstance(record, dict):
             raise _Refused("it is damaged")
         now, wall = self._clock.now(), self._clock.wall()
-        not_before = record.get("not_before")
-        hold = not_before - wall + now if isinstance(not_before, int | float) else None
-        token, issued, life = (record.get(name) for name in ("token", "issued_at", "lifetime"))
+        not_before, issued, life = map(
+            _number, (record.get(name) for name in ("not_before", "issued_at", "lifetime"))
+        )
+        hold = None if not_before is None else not_before - wall + now
+        token = record.get("token")
         if token is None:
             return Found(None, hold)
-        if not (
-            sendable(token)
-            and isinstance(issued, int | float)
-            and isinstance(life, int | float)
-            and 0 < life <= LONGEST_SECONDS
-        ):
+        if not sendable(token) or issued is None or life is None or life > LONGEST_SECONDS:
             raise _Refused("it is damaged")
         age = wall - issued
         if not -_CLOCK_STEP_SECONDS <= age < life:
             if hold is not None and hold > now:
                 return Found(None, hold)
             raise _Refused("the token in it has expired, or the clock was set back")
-        lifetime = Lifetime(float(life), str(record.get("source")))
+        lifetime = Lifetime(life, str(record.get("source")))
         return Found(Grant(token, lifetime, now - max(age, 0.0)), hold)
 
     def _save(self, grant: Grant | None, not_before: float | None) -> None:
@@ -234,6 +233,13 @@ class Store:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _number(value: object) -> float | None:
+    """Return *value* as seconds, None if it is not a sane number of them; NaN is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value < _FAR_FUTURE else None
 
 
 def _reason(error: OSError | ValueError) -> str:
