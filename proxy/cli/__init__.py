@@ -28,13 +28,17 @@ def main(arguments: list[str]) -> int:
     streams.prepare()
     try:
         code = commands.run(arguments)
-        sys.stdout.flush()
+        streams.write("")
     except UsageError as error:
         sys.stderr.write(f"bearer-proxy: {error}\nTry 'bearer-proxy --help'.\n")
         return USAGE
     except BrokenPipeError:
-        # The reader has seen enough (`| head`); the interpreter's last flush must not complain.
+        # The reader has seen enough (`| head`): no reason to complain.
         streams.silence()
+        return FAILURE
+    except streams.OutputError as error:
+        streams.silence()
+        sys.stderr.write(f"bearer-proxy: {error}\n")
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -8,26 +8,34 @@ Rule 2: a refusal repeats no value. Whoever mistypes a flag may have meant it fo
 
 from collections.abc import Iterable
 
+_NONE: frozenset[str] = frozenset()
+
 
 class UsageError(Exception):
-    """The command line cannot be understood; the text says why in one line."""
+    """The command line cannot be understood; the text says why, in one line fit for a terminal."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("".join(each if each.isprintable() else "?" for each in text))
 
 
 def parse(
-    arguments: list[str], *, switches: frozenset[str] = frozenset(), valued: frozenset[str]
+    arguments: list[str], *, switches: frozenset[str] = _NONE, valued: frozenset[str] = _NONE
 ) -> dict[str, str]:
     """
     Return the flags of *arguments* with their values, empty for *switches*.
 
     *valued* take one, as ``--flag value`` or ``--flag=value``; a value that begins with a dash
-    needs the second form.
+    needs the second form. ``--help``, or ``-h`` for it, is always a switch.
     """
+    switches |= {"--help"}
     found: dict[str, str] = {}
     rest = iter(arguments)
     for argument in rest:
         name, equals, value = argument.partition("=")
+        name = "--help" if name == "-h" else name
         if not name.startswith("-"):
-            raise UsageError("a word stands where a flag belongs" + _behind(found))
+            last = next(reversed(found), "")
+            raise UsageError(f"a word stands where a flag belongs{last and ', behind '}{last}")
         if name not in switches | valued:
             raise UsageError(f"unknown flag {name}{did_you_mean(name, switches | valued)}")
         if name in found:
@@ -44,13 +52,8 @@ def parse(
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Say, as the end of a sentence, which of *known* was probably meant; or nothing."""
-    # A third of this module's time, and needed only where something is wrong already.
+    # Imported where something is wrong already, and time no longer matters.
     import difflib
 
-    meant = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    meant = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f'; did you mean "{meant[0]}"?' if meant else ""
-
-
-def _behind(found: dict[str, str]) -> str:
-    last = next(reversed(found), None)
-    return f", behind {last}" if last else ""

@@ -1,17 +1,17 @@
 """``bearer-proxy check``: what would run, without running it."""
 
-import sys
 from collections.abc import Iterable
 
 from proxy.cli.configuration import configured, options
+from proxy.cli.streams import write
 from proxy.settings import Loaded
 from proxy.settings.report import printable
 
 _USAGE = """\
 usage: bearer-proxy check [--online] [--config PATH] [--TABLE-KEY VALUE ...]
 
-Say what `bearer-proxy run` would do with the same flags and variables. With --online, also read
-the secret, ask the issuer for a token, which is dropped, and connect to the upstream.
+Say what `bearer-proxy run` would do with the same flags and variables. With --online, also ask
+the issuer for a token, which is dropped, and connect to the upstream.
 
 exit codes: 0 all is well, 78 invalid configuration; --online: 3 credentials rejected,
 4 issuer or upstream unreachable, 1 any other failure
@@ -21,10 +21,22 @@ exit codes: 0 all is well, 78 invalid configuration; --online: 3 credentials rej
 def main(arguments: list[str]) -> int:
     """Print the summary, and with ``--online`` a line for each step; return the exit code."""
     flags = options(arguments, switches=frozenset({"--online"}))
-    if "--help" in flags or "-h" in flags:
-        sys.stdout.write(_USAGE)
+    if "--help" in flags:
+        write(_USAGE)
         return 0
-    return configured(flags, _tried if "--online" in flags else _said)
+    return configured(flags, _online if "--online" in flags else _offline)
+
+
+def _offline(loaded: Loaded) -> int:
+    write(summary(loaded))
+    return 0
+
+
+def _online(loaded: Loaded) -> int:
+    from proxy import app
+
+    write(summary(loaded))
+    return app.check_online(loaded, write)
 
 
 def summary(loaded: Loaded) -> str:
@@ -36,24 +48,6 @@ def summary(loaded: Loaded) -> str:
     return "".join(["bearer-proxy: the configuration is valid\n", *lines, *warnings])
 
 
-def _said(loaded: Loaded) -> int:
-    sys.stdout.write(summary(loaded))
-    return 0
-
-
-def _tried(loaded: Loaded) -> int:
-    from proxy import app
-
-    sys.stdout.write(summary(loaded))
-    return app.check_online(loaded, _write_at_once)
-
-
-def _write_at_once(line: str) -> None:
-    # A step may take seconds; its predecessor is worth seeing meanwhile.
-    sys.stdout.write(line)
-    sys.stdout.flush()
-
-
 def _rows(loaded: Loaded) -> Iterable[tuple[str, str]]:
     settings, token = loaded.settings, loaded.settings.token
     yield "configuration", loaded.path or "environment and defaults"
@@ -63,4 +57,4 @@ def _rows(loaded: Loaded) -> Iterable[tuple[str, str]]:
     yield "client", token.client_id
     yield "secret", loaded.secret.description
     yield "status page", str(settings.admin.address or "off")
-    yield "health, metrics", str(settings.ops.address or "on the status page's address alone")
+    yield "probes apart", str(settings.ops.address or "off")

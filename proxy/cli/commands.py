@@ -1,10 +1,10 @@
 """Which commands there are, and how the one that was meant is found."""
 
 import importlib
-import sys
 
 from proxy import __version__
 from proxy.cli.arguments import UsageError, did_you_mean
+from proxy.cli.streams import write
 
 # One more command is one more line: its name, its module, and what `--help` says of it.
 # In the order in which a newcomer meets them.
@@ -43,11 +43,13 @@ def run(arguments: list[str]) -> int:
     """Run the command that *arguments* begin with, ``run`` if with none; return its exit code."""
     first = arguments[0] if arguments else "run"
     if first in ("--help", "-h", "help"):
-        sys.stdout.write(usage())
+        write(usage())
         return 0
-    if first in ("--version", "-V", "version"):
-        sys.stdout.write(f"bearer-proxy {__version__}\n")
+    if first in ("--version", "-V"):
+        write(f"bearer-proxy {__version__}\n")
         return 0
+    if first.startswith(("--ver", "--hel")):
+        raise UsageError(f"unknown flag {first}{did_you_mean(first, ('--help', '--version'))}")
     if first.startswith("-"):
         return _main_of("run", arguments)
     if first not in COMMANDS:

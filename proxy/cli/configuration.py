@@ -10,23 +10,22 @@ from proxy.settings.names import HIDDEN, KEYS
 
 INVALID = 78
 
-# The values of the keys without one may be secrets.
+# Those without one have values that may be secret.
 FLAGS = {key.flag: key.path for key in KEYS.values() if key.path not in HIDDEN}
-_SECRETS = {KEYS[path].flag: KEYS[path].variable for path in sorted(HIDDEN)}
+_INSTEAD = {
+    "token.client_secret": KEYS["token.client_secret_file"].variable + "=/path/to/file",
+    "token.extra": "[token] extra in the file, or " + KEYS["token.extra"].variable,
+    "token.headers": "[token] headers in the file, or " + KEYS["token.headers"].variable,
+}
 
 
 def options(arguments: list[str], *, switches: frozenset[str] = frozenset()) -> dict[str, str]:
     """Return the flags of *arguments*: ``--config``, one for each key, and *switches*."""
-    for argument in arguments:
-        name = argument.partition("=")[0]
-        if name in _SECRETS:
-            raise UsageError(
-                f"there is no {name}: every user of the machine can read a command line;"
-                f" set {_SECRETS[name]}"
-            )
-    return parse(
-        arguments, switches=switches | {"--help", "-h"}, valued=frozenset({"--config", *FLAGS})
-    )
+    given = {argument.partition("=")[0] for argument in arguments}
+    for path, instead in _INSTEAD.items():
+        if (name := KEYS[path].flag) in given:
+            raise UsageError(f"no flag {name}: other users can read a command line; set {instead}")
+    return parse(arguments, switches=switches, valued=frozenset({"--config", *FLAGS}))
 
 
 def configured(flags: dict[str, str], use: Callable[[Loaded], int]) -> int:

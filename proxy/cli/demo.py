@@ -1,8 +1,7 @@
 """``bearer-proxy demo``: the whole thing in one process, without an account anywhere."""
 
-import sys
-
 from proxy.cli.arguments import parse
+from proxy.cli.streams import write
 
 _USAGE = """\
 usage: bearer-proxy demo [--check]
@@ -14,9 +13,9 @@ try. With --check, try it, print a line for each step, and exit 1 if one fails.
 
 def main(arguments: list[str]) -> int:
     """Run the demo or its checks; return the exit code."""
-    flags = parse(arguments, switches=frozenset({"--check", "--help", "-h"}), valued=frozenset())
-    if "--help" in flags or "-h" in flags:
-        sys.stdout.write(_USAGE)
+    flags = parse(arguments, switches=frozenset({"--check"}))
+    if "--help" in flags:
+        write(_USAGE)
         return 0
     from proxy import app
     from proxy.demo import command

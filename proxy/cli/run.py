@@ -1,8 +1,7 @@
 """``bearer-proxy run``: forward requests until a signal ends it."""
 
-import sys
-
 from proxy.cli.configuration import configured, options
+from proxy.cli.streams import write
 from proxy.settings import Loaded
 
 _USAGE = """\
@@ -16,8 +15,8 @@ signal ends at once. SIGHUP reads the secret again.
 def main(arguments: list[str]) -> int:
     """Run the proxy; return its exit code."""
     flags = options(arguments)
-    if "--help" in flags or "-h" in flags:
-        sys.stdout.write(_USAGE)
+    if "--help" in flags:
+        write(_USAGE)
         return 0
     return configured(flags, _run)
 

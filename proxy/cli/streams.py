@@ -5,6 +5,10 @@ import os
 import sys
 
 
+class OutputError(Exception):
+    """Standard output takes no more, and not because its reader left; the text says why."""
+
+
 def prepare() -> None:
     """
     See that standard streams exist and take any text.
@@ -23,8 +27,19 @@ def prepare() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def write(text: str) -> None:
+    """Write *text* to standard output at once; OutputError or BrokenPipeError when it can't be."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from None
+
+
 def silence() -> None:
-    """Let whatever is still to be written to standard output go nowhere."""
+    """Let go nowhere what standard output still holds, or its last flush would fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
