@@ -1,0 +1,130 @@
+"""
+What each request adds to.
+
+Rule 1: a request costs additions to lists that are there already. Names, labels and families are
+        made when somebody asks.
+
+Rule 2: nothing that a client or an upstream chooses makes a new series: a method that is not in
+        METHODS counts as ``other``.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from proxy.errors import KINDS
+from proxy.metrics import buckets
+from proxy.metrics.buckets import BOUNDS, Row
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+OTHER = "other"
+# Our own codes, and the one for a client that did not wait for its answer.
+ERRORS = (*KINDS, "client_closed")
+_STATUSES = 1000
+_CLASSES = 10
+
+
+class Counts:
+    """
+    Totals since the process started. Read by anyone, written by ``record`` and ``refreshed`` alone.
+
+    *errors* are our own answers by code, *upstream_failures* the upstream's answers of 500 or more.
+    """
+
+    __slots__ = (
+        "_durations",
+        "_first_bytes",
+        "_methods",
+        "_other",
+        "errors",
+        "overhead",
+        "refreshes",
+        "request_bytes",
+        "response_bytes",
+        "upstream_failures",
+    )
+
+    def __init__(self) -> None:
+        self._methods = {name.encode(): [0] * _STATUSES for name in METHODS}
+        self._other = [0] * _STATUSES
+        self._durations = [buckets.empty() for _ in range(_CLASSES)]
+        self._first_bytes = [buckets.empty() for _ in range(_CLASSES)]
+        self.overhead = buckets.empty()
+        self.refreshes = buckets.empty()
+        self.errors = dict.fromkeys(ERRORS, 0)
+        self.upstream_failures = 0
+        self.request_bytes = 0
+        self.response_bytes = 0
+
+    def record(
+        self,
+        time: float,
+        method: bytes,
+        target: bytes,
+        status: int,
+        side: str,
+        duration: float,
+        first_byte: float | None,
+        request_bytes: int,
+        response_bytes: int,
+        request_id: bytes,
+        error: str,
+        client: str,
+        sent: float | None = None,
+    ) -> None:
+        """
+        Count a request that is over: the facts that every journal is told.
+
+        *status* is 0 to 999. *duration*, *first_byte* and *sent* (when its head went to the
+        upstream, None if never) are seconds since it began.
+        """
+        # `buckets.count` by hand, three times: it stands on the path of every request.
+        self._methods.get(method, self._other)[status] += 1
+        status_class = status // 100
+        row = self._durations[status_class]
+        row[bisect_left(BOUNDS, duration)] += 1
+        row[-1] += duration
+        if sent is not None:
+            row = self.overhead
+            row[bisect_left(BOUNDS, sent)] += 1
+            row[-1] += sent
+            if first_byte is not None:
+                waited = first_byte - sent
+                row = self._first_bytes[status_class]
+                row[bisect_left(BOUNDS, waited)] += 1
+                row[-1] += waited
+        self.request_bytes += request_bytes
+        self.response_bytes += response_bytes
+        if error:
+            self.errors[error] = self.errors.get(error, 0) + 1
+        elif status >= 500:
+            self.upstream_failures += 1
+
+    def refreshed(self, duration: float) -> None:
+        """Count an exchange with the issuer that took *duration* seconds."""
+        buckets.count(self.refreshes, duration)
+
+    def requests(self) -> Iterator[tuple[str, int, int]]:
+        """Yield method, status and number of the requests that there were."""
+        named = ((name.decode(), row) for name, row in self._methods.items())
+        for name, row in (*named, (OTHER, self._other)):
+            yield from ((name, status, number) for status, number in enumerate(row) if number)
+
+    def total(self) -> int:
+        """Return how many requests there were."""
+        return sum(map(sum, self._methods.values())) + sum(self._other)
+
+    def durations(self) -> Iterator[tuple[str, Row]]:
+        """Yield ``2xx`` and the like with how long those requests took."""
+        return _used(self._durations)
+
+    def first_bytes(self) -> Iterator[tuple[str, Row]]:
+        """Yield ``2xx`` and the like with how long the upstream took to begin its answer."""
+        return _used(self._first_bytes)
+
+    def answered(self) -> Row:
+        """Return how long requests took, whatever came of them, without tunnels (101)."""
+        return buckets.added(self._durations[2:])
+
+
+def _used(rows: list[Row]) -> Iterator[tuple[str, Row]]:
+    return ((f"{first}xx", row) for first, row in enumerate(rows) if buckets.total(row))

@@ -1,0 +1,49 @@
+"""The last requests, for the status page: no body, no field, no query value."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+
+class Finished(NamedTuple):
+    """
+    A request that is over, as every journal is told.
+
+    *at* is Unix time; *duration*, *first_byte* and *sent* are seconds since it began. *target* is
+    the client's, query and all: whoever shows it hides that.
+    """
+
+    at: float
+    method: bytes
+    target: bytes
+    status: int
+    side: str
+    duration: float
+    first_byte: float | None
+    request_bytes: int
+    response_bytes: int
+    request_id: bytes
+    error: str
+    client: str
+    sent: float | None = None
+
+
+class Recent:
+    """The last *size* requests; with 0 nothing is remembered."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._facts: deque[tuple[Any, ...]] = deque(maxlen=size)
+        self.total = 0
+
+    def record(self, *facts: Any) -> None:
+        """Remember a request, told as every journal is."""
+        self.total += 1
+        self._facts.append(facts)
+
+    def newest_first(self) -> list[Finished]:
+        """Return what is remembered."""
+        return [Finished(*facts) for facts in reversed(self._facts)]
+
+    def forget(self) -> None:
+        """Drop what is remembered."""
+        self._facts.clear()
