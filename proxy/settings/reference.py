@@ -60,6 +60,17 @@ def toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def markdown() -> str:
+    """Return the rows as the Markdown table that the README holds, ending in a newline."""
+    lines = ["| key | default | meaning |", "|---|---|---|"]
+    for row in rows():
+        default = row.default if row.default in (_NONE, _PROFILES) else f"`{row.default}`"
+        # A bar ends a cell even within a code span (GitHub Flavored Markdown 4.10).
+        cells = (each.replace("|", "\\|") for each in (f"`{row.key}`", default, row.description))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def schema() -> str:
     """Return the JSON Schema (2020-12) of the file, ending in a newline."""
     content: dict[str, Any] = Settings.model_json_schema(mode="validation")
