@@ -263,7 +263,7 @@ class Limits(Table):
         16 * _KIB,
         ge=128,
         le=1 * _MIB,
-        description="Longest request target (path and query); above it 431.",
+        description="Longest request target (path and query); above it 414.",
     )
     body_bytes: Count = Field(
         0, ge=0, description="Largest request body; above it 413. 0: no limit, bodies are streamed."

@@ -1,0 +1,193 @@
+"""What a configuration means: who outranks whom, what is refused, and how that is said."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from proxy.settings import Loaded, SecretKind, SettingsError, load
+
+ID = {"BEARER_PROXY_TOKEN_CLIENT_ID": "acme"}
+REQUIRED = {**ID, "BEARER_PROXY_TOKEN_CLIENT_SECRET": "s3cret"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def refusal(
+    environ: Mapping[str, str],
+    file: Path | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> str:
+    """Return the report, its line breaks undone."""
+    with pytest.raises(SettingsError) as caught:
+        load(flags or {}, environ, file)
+    return " ".join(str(caught.value).split())
+
+
+def level(loaded: Loaded) -> tuple[str, str]:
+    return loaded.settings.log.level, str(loaded.provenance["log.level"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable", "in_file", "expected"),
+    [
+        pytest.param("debug", "error", None, ("debug", "flag --log-level"), id="flag > env"),
+        pytest.param("debug", None, "error", ("debug", "flag --log-level"), id="flag > file"),
+        pytest.param("debug", None, None, ("debug", "flag --log-level"), id="flag > default"),
+        pytest.param(None, "debug", "error", ("debug", "env"), id="env > file"),
+        pytest.param(None, "debug", None, ("debug", "env"), id="env > default"),
+        pytest.param(None, None, "debug", ("debug", "file"), id="file > default"),
+        pytest.param(None, None, None, ("info", "default"), id="default"),
+    ],
+)
+def test_a_higher_layer_outranks_a_lower_one(
+    config: Path,
+    flag: str | None,
+    variable: str | None,
+    in_file: str | None,
+    expected: tuple[str, str],
+) -> None:
+    """
+    Flag > environment > file > default, and the provenance names the one that won.
+    """
+    config.write_text(f'[log]\nlevel = "{in_file}"\n' if in_file else "")
+    environ = {**REQUIRED, **({"BEARER_PROXY_LOG_LEVEL": variable} if variable else {})}
+    value, origin = level(load({"log.level": flag} if flag else {}, environ, config))
+    assert value == expected[0]
+    assert origin.startswith(expected[1])
+
+
+def test_layers_are_ranked_key_by_key(config: Path) -> None:
+    """
+    A variable for one key of a table leaves the file's other keys in force.
+    """
+    config.write_text('[log]\nlevel = "error"\naccess = "off"\n')
+    log = load({}, {**REQUIRED, "BEARER_PROXY_LOG_LEVEL": "debug"}, config).settings.log
+    assert (log.level, log.access) == ("debug", "off")
+
+
+def test_the_file_named_by_flag_outranks_the_variables(config: Path, tmp_path: Path) -> None:
+    """
+    --config wins over $BEARER_PROXY_CONFIG, which alone is enough.
+    """
+    config.write_text('[log]\nlevel = "error"\n')
+    other = tmp_path / "other.toml"
+    other.write_text('[log]\nlevel = "debug"\n')
+    environ = {**REQUIRED, "BEARER_PROXY_CONFIG": str(other)}
+    assert load({}, environ, config).settings.log.level == "error"
+    assert load({}, environ).settings.log.level == "debug"
+
+
+def test_every_problem_is_said_at_once_with_its_place(config: Path) -> None:
+    """
+    One run shows all there is to mend, with file and line, key and what would be right.
+    """
+    config.write_text('[upstream]\nur = "x"\n\n[listen]\naddress = "127.0.0.1:99999"\n')
+    said = refusal({"BEARER_PROXY_LOG_LEVEL": "inf"}, config)
+    assert f"{config} has 5 problems" in said
+    assert f'{config}:2 upstream.ur unknown key; did you mean "url"?' in said
+    assert f"{config}:5 listen.address port 99999 is above 65535" in said
+    assert "BEARER_PROXY_LOG_LEVEL log.level 'inf' is none of" in said
+    assert "(not set) token.client_id required" in said
+    assert "(not set) token.client_secret required" in said
+
+
+def test_a_misspelt_variable_is_an_error_with_a_suggestion() -> None:
+    """
+    A variable of ours that means nothing is refused, or its default would hold in silence.
+    """
+    said = refusal({**REQUIRED, "BEARER_PROXY_LISTEN_ADRESS": "127.0.0.1:1"})
+    assert "unknown variable; did you mean BEARER_PROXY_LISTEN_ADDRESS?" in said
+
+
+def test_variables_of_a_kubernetes_service_of_our_name_are_nobodys_mistake() -> None:
+    """
+    A Service called bearer-proxy gives every pod variables with our prefix.
+    """
+    load({}, {**REQUIRED, "BEARER_PROXY_PORT_8080_TCP_ADDR": "10.0.0.1"})
+
+
+@pytest.mark.parametrize("key", ["upstream.url", "token.url"])
+def test_plain_http_beyond_the_loopback_is_refused(key: str) -> None:
+    """
+    A token or a secret in clear on a network is refused at start; on the loopback it is allowed.
+    """
+    assert "plain http goes to the loopback only" in refusal(
+        REQUIRED, flags={key: "http://api.example.com/v1"}
+    )
+    load({key: "http://127.0.0.1:9/v1"}, REQUIRED)
+
+
+# The secret.
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), ("s3cret\n\n", "s3cret\n"), ("s3", "s3")],
+)
+def test_one_trailing_newline_of_a_secret_file_goes(
+    tmp_path: Path, content: str, secret: str
+) -> None:
+    """
+    What an editor adds is not part of the secret; whatever else is there is.
+    """
+    file = tmp_path / "secret"
+    file.write_bytes(content.encode())
+    loaded = load({}, {**ID, "BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE": str(file)})
+    assert loaded.secret.read() == secret
+    assert loaded.secret.kind is SecretKind.FILE
+
+
+def test_a_secret_file_is_read_again_each_time(tmp_path: Path) -> None:
+    """
+    A rotated secret needs no restart.
+    """
+    file = tmp_path / "secret"
+    file.write_text("old")
+    loaded = load({}, {**ID, "BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE": str(file)})
+    file.write_text("new")
+    assert loaded.secret.read() == "new"
+
+
+def test_systemds_credential_is_found_unless_a_key_says_otherwise(tmp_path: Path) -> None:
+    """
+    $CREDENTIALS_DIRECTORY/client_secret is the last resort, and has its own origin.
+    """
+    (tmp_path / "client_secret").write_text("from systemd\n")
+    directory = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    loaded = load({}, {**ID, **directory})
+    assert loaded.secret.read() == "from systemd"
+    assert str(loaded.provenance["token.client_secret_file"]).startswith("credential")
+    assert load({}, {**REQUIRED, **directory}).secret.read() == "s3cret"
+
+
+def test_a_secret_and_a_file_of_it_contradict_each_other(tmp_path: Path) -> None:
+    """
+    Neither silently outranks the other.
+    """
+    both = {**REQUIRED, "BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE": str(tmp_path / "secret")}
+    assert "contradicts token.client_secret_file" in refusal(both)
+
+
+def test_white_space_around_a_secret_stays_and_is_warned_of() -> None:
+    """
+    It may be part of the secret, and usually is not.
+    """
+    loaded = load({}, {**ID, "BEARER_PROXY_TOKEN_CLIENT_SECRET": " s3cret"})
+    assert loaded.secret.read() == " s3cret"
+    assert any("white space" in warning for warning in loaded.warnings)
+
+
+def test_a_secret_that_cannot_be_read_says_which_file(tmp_path: Path) -> None:
+    """
+    A missing file, an empty one and something that is no file each get a sentence.
+    """
+    empty = tmp_path / "empty"
+    empty.touch()
+    for path, why in ((tmp_path / "none", "no such file"), (empty, "is empty"), (tmp_path, "")):
+        said = refusal({**ID, "BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE": str(path)})
+        assert str(path) in said
+        assert why in said
