@@ -12,10 +12,11 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from proxy.admin import answers, probes
+from proxy.admin import answers, probes, scrape
 from proxy.admin.address import join, split
 from proxy.admin.guard import HostRule, guard, known_here, known_nearby
 from proxy.admin.vitals import Vitals
+from proxy.metrics import Exposition
 
 _log = structlog.get_logger()
 
@@ -32,14 +33,18 @@ _CONNECTION: dict[str, Any] = {
 _BODY_BYTES = 64 * 1024
 
 
-def admin_app(vitals: Vitals, *, host_allowed: HostRule = known_here) -> web.Application:
+def admin_app(
+    vitals: Vitals, exposition: Exposition, *, host_allowed: HostRule = known_here
+) -> web.Application:
     """Return the admin listener's application."""
-    return _app(probes.routes(vitals), host_allowed)
+    return _app([*probes.routes(vitals), *scrape.routes(exposition)], host_allowed)
 
 
-def ops_app(vitals: Vitals, *, host_allowed: HostRule = known_nearby) -> web.Application:
-    """Return the ops listener's application: health alone."""
-    return _app(probes.routes(vitals), host_allowed)
+def ops_app(
+    vitals: Vitals, exposition: Exposition, *, host_allowed: HostRule = known_nearby
+) -> web.Application:
+    """Return the ops listener's application: health and metrics alone."""
+    return _app([*probes.routes(vitals), *scrape.routes(exposition)], host_allowed)
 
 
 def _app(routes: list[web.RouteDef], host_allowed: HostRule) -> web.Application:

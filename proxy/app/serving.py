@@ -1,6 +1,7 @@
 """A proxy at work inside a running event loop: its parts, in the order of their start."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -11,10 +12,12 @@ from proxy import __version__, log
 from proxy.admin import server
 from proxy.app import compose
 from proxy.app.compose import StartError
+from proxy.app.journal import Journal
 from proxy.app.secret import ProtectedSecret
-from proxy.app.vitals import AppVitals, duration
+from proxy.app.vitals import AppVitals, Reload, duration, readings
 from proxy.dataplane import Listener, Plane, Pool, Route
 from proxy.log import AccessLog, Output
+from proxy.metrics import Counts, Exposition, Recent
 from proxy.settings.address import TcpAddress, UnixAddress
 from proxy.settings.load import Loaded, load
 from proxy.tokens import Tokens
@@ -37,6 +40,8 @@ class Running:
         self.access_log = AccessLog(
             settings.log.access, output, call_soon=asyncio.get_running_loop().call_soon
         )
+        self.counts = Counts()
+        self.recent = Recent(settings.admin.recent_requests)
         self.plane = Plane(
             Route(
                 rules=compose.rules(settings),
@@ -45,9 +50,15 @@ class Running:
                 wait_seconds=settings.token.wait_seconds,
             ),
             limits=compose.limits(settings),
-            journal=self.access_log,
+            journal=Journal(self.counts, self.recent, self.access_log),
         )
         self.vitals = AppVitals(self.plane, self.tokens.snapshot)
+        self.reload = Reload(time.time())
+        self._exposition = Exposition(
+            self.counts,
+            lambda: readings(self.plane, self.tokens.snapshot(), self.reload),
+            version=__version__,
+        )
         self._listener = Listener(self.plane)
         self._first_token = asyncio.Event()
         self._admin: server.Running | None = None
@@ -88,8 +99,10 @@ class Running:
         stack.callback(self.tokens.cache.on_change(self._token_changed))
         await self.tokens.start()
         stack.push_async_callback(self.tokens.stop)
-        self._admin = await self._control(server.admin_app(self.vitals), "admin", stack)
-        await self._control(server.ops_app(self.vitals), "ops", stack)
+        self._admin = await self._control(
+            server.admin_app(self.vitals, self._exposition), "admin", stack
+        )
+        await self._control(server.ops_app(self.vitals, self._exposition), "ops", stack)
         _log.info(
             "listener.opened",
             listen=self.addresses,

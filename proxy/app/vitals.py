@@ -1,9 +1,11 @@
 """What health endpoints, ready line and demo know of the running proxy: plain reads alone."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from proxy.admin.vitals import Check
 from proxy.dataplane import Plane
+from proxy.metrics import Readings
 from proxy.tokens import Snapshot
 
 
@@ -40,6 +42,32 @@ class AppVitals:
 
     def _accepting(self) -> str:
         return "draining" if self._plane.draining else ""
+
+
+@dataclass(slots=True)
+class Reload:
+    """How the last reading of the configuration went; *at* is when the one in force was read."""
+
+    at: float
+    succeeded: bool = True
+    problem: str = ""
+
+
+def readings(plane: Plane, snapshot: Snapshot, reload: Reload) -> Readings:
+    """Return what metrics read when they are scraped."""
+    load, pool = plane.load(), plane.route.pool
+    return Readings(
+        snapshot,
+        in_flight=load.in_flight,
+        waiting_for_token=load.waiting_for_token,
+        queued=pool.queued_count,
+        request_bytes=load.request_bytes,
+        response_bytes=load.response_bytes,
+        connections={"idle": pool.idle_count, "busy": pool.busy_count},
+        replays=plane.replays,
+        reload_succeeded=reload.succeeded,
+        reloaded_at=reload.at,
+    )
 
 
 def duration(seconds: float) -> str:

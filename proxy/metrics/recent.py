@@ -33,11 +33,9 @@ class Recent:
     def __init__(self, size: int) -> None:
         self.size = size
         self._facts: deque[tuple[Any, ...]] = deque(maxlen=size)
-        self.total = 0
 
     def record(self, *facts: Any) -> None:
         """Remember a request, told as every journal is."""
-        self.total += 1
         self._facts.append(facts)
 
     def newest_first(self) -> list[Finished]:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxy.admin import server
-from tests.admin.fakes import Patient
+from proxy.metrics import Counts, Exposition
+from tests.admin.fakes import Patient, readings
 
 
 @pytest.fixture
@@ -15,17 +16,23 @@ def patient() -> Patient:
 
 
 @pytest.fixture
-async def admin(patient: Patient) -> AsyncIterator[str]:
+def exposition() -> Exposition:
+    """Metrics of a proxy that has served nobody."""
+    return Exposition(Counts(), readings, version="1.2.3")
+
+
+@pytest.fixture
+async def admin(patient: Patient, exposition: Exposition) -> AsyncIterator[str]:
     """The address of an admin listener."""
-    running = await server.start(server.admin_app(patient), "127.0.0.1:0")
+    running = await server.start(server.admin_app(patient, exposition), "127.0.0.1:0")
     yield running.address
     await running.stop()
 
 
 @pytest.fixture
-async def ops(patient: Patient) -> AsyncIterator[str]:
+async def ops(patient: Patient, exposition: Exposition) -> AsyncIterator[str]:
     """The address of an ops listener."""
-    running = await server.start(server.ops_app(patient), "127.0.0.1:0")
+    running = await server.start(server.ops_app(patient, exposition), "127.0.0.1:0")
     yield running.address
     await running.stop()
 

@@ -1,9 +1,11 @@
 """What the admin room's tests put in the place of a running proxy, and how they ask."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from proxy.admin.vitals import Check
+from proxy.metrics import Readings
 
 
 class Patient:
@@ -69,3 +71,23 @@ def parsed(received: bytes) -> Answer:
         name, _, value = line.partition(": ")
         fields[name.lower()] = value
     return Answer(int(first.split(" ")[1]), fields, body.decode())
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token as metrics are told of it."""
+
+    expires_at: float | None = 1_800_000_000.0
+    next_try_at: float = 1_799_999_000.0
+    consecutive_failures: int = 0
+    counts: Mapping[str, int] = field(default_factory=lambda: {"ok": 2, "rejected": 0})
+
+
+def readings() -> Readings:
+    """Return what an idle proxy reads of itself."""
+    return Readings(
+        Token(),
+        connections={"idle": 1, "busy": 0},
+        replays={"ok": 0, "refused": 0, "failed": 0},
+        reloaded_at=1_799_000_000.0,
+    )

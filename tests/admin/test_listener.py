@@ -11,6 +11,7 @@ from aiohttp import web
 from proxy.admin import server
 from proxy.admin.address import join, split
 from proxy.admin.vitals import Check
+from proxy.metrics import Exposition
 from tests.admin.fakes import Patient, ask, spoken
 
 
@@ -60,7 +61,7 @@ async def test_probes_are_not_logged(listener: str, caplog: pytest.LogCaptureFix
 
 
 async def test_a_fault_of_ours_is_500_without_its_text(
-    patient: Patient, capsys: pytest.CaptureFixture[str]
+    patient: Patient, exposition: Exposition, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
     The answer says where to look; what went wrong may quote anything, so it stays in the log.
@@ -70,7 +71,7 @@ async def test_a_fault_of_ours_is_500_without_its_text(
         raise RuntimeError("quotes 53cr3t")
 
     patient.live = broken  # type: ignore[method-assign]
-    running = await server.start(server.admin_app(patient), "127.0.0.1:0")
+    running = await server.start(server.admin_app(patient, exposition), "127.0.0.1:0")
     answer = await ask(running.address, "/livez")
     await running.stop()
     assert answer.status == 500
@@ -78,7 +79,9 @@ async def test_a_fault_of_ours_is_500_without_its_text(
     assert "53cr3t" not in answer.body
 
 
-async def test_stop_gives_an_answer_under_way_its_second(patient: Patient) -> None:
+async def test_stop_gives_an_answer_under_way_its_second(
+    patient: Patient, exposition: Exposition
+) -> None:
     """
     A listener that ends does not wait for what never will.
     """
@@ -90,7 +93,7 @@ async def test_stop_gives_an_answer_under_way_its_second(patient: Patient) -> No
         await asyncio.Event().wait()
         raise AssertionError
 
-    app = server.admin_app(patient)
+    app = server.admin_app(patient, exposition)
     app.router.add_get("/never", never)
     running = await server.start(app, "127.0.0.1:0")
     asking = asyncio.ensure_future(spoken(running.address, b"GET /never HTTP/1.0\r\n\r\n"))
@@ -101,12 +104,14 @@ async def test_stop_gives_an_answer_under_way_its_second(patient: Patient) -> No
     assert await asking == b""
 
 
-async def test_a_taken_port_is_the_callers_to_explain(patient: Patient, admin: str) -> None:
+async def test_a_taken_port_is_the_callers_to_explain(
+    patient: Patient, exposition: Exposition, admin: str
+) -> None:
     """
     OSError, and nothing stays open.
     """
     with pytest.raises(OSError, match="address already in use"):
-        await server.start(server.admin_app(patient), admin)
+        await server.start(server.admin_app(patient, exposition), admin)
 
 
 @pytest.mark.parametrize(
