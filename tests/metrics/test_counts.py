@@ -1,0 +1,129 @@
+"""What a request adds to, and what that costs."""
+
+import timeit
+
+from proxy.dataplane.plane import Journal
+from proxy.errors import KINDS
+from proxy.metrics import Counts, Recent
+from proxy.metrics.buckets import total
+from tests.metrics.facts import request
+
+
+def counted(*requests: tuple[object, ...]) -> Counts:
+    """Return counts that were told of *requests*."""
+    counts = Counts()
+    for facts in requests:
+        counts.record(*facts)  # type: ignore[arg-type]
+    return counts
+
+
+def test_requests_are_counted_by_method_and_status() -> None:
+    """
+    Each method of HTTP has its own, whatever else a client makes up shares one.
+    """
+    counts = counted(
+        request(), request(), request(status=404), request(method=b"BREW"), request(method=b"get")
+    )
+    assert sorted(counts.requests()) == [("GET", 200, 2), ("GET", 404, 1), ("other", 200, 2)]
+    assert counts.total() == 5
+
+
+def test_own_errors_and_the_upstreams_are_told_apart() -> None:
+    """
+    A code of ours is ours; a 500 without one is the upstream's.
+    """
+    counts = counted(
+        request(status=503, side="token", error="token_pending", first_byte=None, sent=None),
+        request(status=500),
+        request(status=404),
+        request(status=499, side="downstream", error="client_closed"),
+    )
+    assert {code: n for code, n in counts.errors.items() if n} == {
+        "token_pending": 1,
+        "client_closed": 1,
+    }
+    assert counts.upstream_failures == 1
+
+
+def test_every_code_stands_at_zero_from_the_start() -> None:
+    """
+    The first error must be an increase, not a new series.
+    """
+    assert set(Counts().errors) == {*KINDS, "client_closed"}
+    assert set(Counts().errors.values()) == {0}
+
+
+def test_times_are_those_of_their_owners() -> None:
+    """
+    Overhead ends where the upstream's time begins; a refused request has neither.
+    """
+    counts = counted(
+        request(duration=3.0, first_byte=2.0, sent=0.5),
+        request(status=403, duration=0.25, first_byte=None, sent=None),
+    )
+    (name, waited), *others = counts.first_bytes()
+    assert (name, waited[-1], total(waited), others) == ("2xx", 1.5, 1, [])
+    assert (counts.overhead[-1], total(counts.overhead)) == (0.5, 1)
+    assert [(name, row[-1]) for name, row in counts.durations()] == [("2xx", 3.0), ("4xx", 0.25)]
+
+
+def test_a_tunnel_is_no_slow_request() -> None:
+    """
+    A WebSocket that was open for an hour says nothing of how fast answers are.
+    """
+    counts = counted(request(status=101, duration=3600.0), request())
+    assert total(counts.answered()) == 1
+
+
+def test_bytes_are_those_of_bodies() -> None:
+    """
+    Both ways, added up.
+    """
+    counts = counted(request(), request())
+    assert (counts.request_bytes, counts.response_bytes) == (6, 3000)
+
+
+def test_counts_and_ring_are_journals() -> None:
+    """
+    What the data plane is given has the data plane's own shape.
+    """
+    journals: list[Journal] = [Counts(), Recent(3)]
+    for journal in journals:
+        journal.record(*request())
+
+
+def test_a_request_costs_less_than_thirty_empty_calls() -> None:
+    """
+    About 0.8 µs where a call of 13 arguments takes 0.06: additions, no objects, no names.
+    """
+    counts, facts = Counts(), request()
+
+    def empty(*_: object) -> None:
+        return None
+
+    def cost(call: object) -> float:
+        names = {"call": call, "facts": facts}
+        return min(timeit.repeat("call(*facts)", globals=names, number=5000, repeat=9))
+
+    assert cost(counts.record) < 30 * cost(empty)
+
+
+def test_the_ring_keeps_the_last_ones() -> None:
+    """
+    Newest first, and no more than it was made for.
+    """
+    recent = Recent(2)
+    for status in (200, 201, 202):
+        recent.record(*request(status=status))
+    assert [each.status for each in recent.newest_first()] == [202, 201]
+    recent.forget()
+    assert recent.newest_first() == []
+
+
+def test_a_ring_of_none_remembers_nothing() -> None:
+    """
+    That is how it is switched off.
+    """
+    recent = Recent(0)
+    recent.record(*request())
+    assert recent.newest_first() == []
