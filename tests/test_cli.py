@@ -217,19 +217,30 @@ def test_config_schema_is_json_on_standard_output(capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out)["$schema"].endswith("2020-12/schema")
 
 
-def test_a_reader_that_left_is_no_error_to_speak_of() -> None:
+@pytest.mark.parametrize("arguments", [["config", "schema"], ["--version"]])
+def test_a_reader_that_left_is_no_error_to_speak_of(arguments: list[str]) -> None:
     """
-    ``| head`` ends it without a word.
+    ``| head`` ends it without a word, whether much or little was still to be written.
     """
-    done = child(["config", "schema"], shell='"$@" | true')
-    assert done.stderr == ""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy", *arguments],
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            timeout=20,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_full_disk_is_said_in_a_line() -> None:
+@pytest.mark.parametrize("arguments", [["config", "schema"], ["--version"]])
+def test_a_full_disk_is_said_in_a_line(arguments: list[str]) -> None:
     """
     What could not be written is a failure, not a traceback.
     """
-    done = child(["config", "schema"], shell='exec "$@" >/dev/full')
+    done = child(arguments, shell='exec "$@" >/dev/full')
     assert done.returncode == 1
     assert done.stderr.startswith("bearer-proxy: cannot write to standard output")
     assert done.stderr.count("\n") == 1
