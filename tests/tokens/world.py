@@ -100,6 +100,7 @@ class World:
         self._calm = False
         self._in_flight = False
         self._last_token = ""
+        self._broken = ""  # told later: the refresher survives whatever a source raises
 
     # The clock.
 
@@ -154,25 +155,30 @@ class World:
     # What is promised of calls.
 
     def _check_call(self, secret: str, now: float) -> None:
-        assert not self._in_flight, "two issuances at once"
+        self._promise(not self._in_flight, "two issuances at once")
         latched = self._rejected is not None and self._rejected[0] == secret
         if self._rejected is not None and latched and not self._changed_since:
             _, told_at, probes = self._rejected
             pause = min(_LAST_PROBE_SECONDS, _FIRST_PROBE_SECONDS * 2.0 ** min(probes, 10))
-            assert now >= told_at + pause - _EXACT, "called while latched"
+            self._promise(now >= told_at + pause - _EXACT, "called while latched")
 
     def _note_failure(self, secret: str, begun: float, kind: Kind) -> None:
         self._calm = False
         self._failed_at.append(begun)
         if len(self._failed_at) > _ATTEMPTS:
             window = self._failed_at[-1] - self._failed_at[-1 - _ATTEMPTS]
-            assert window >= _WINDOW_SECONDS - _EXACT, "eleven failed attempts in ten minutes"
+            bound = window >= _WINDOW_SECONDS - _EXACT
+            self._promise(bound, "eleven failed attempts in ten minutes")
         known = self._rejected is not None and self._rejected[0] == secret
         if self._rejected is not None and known and not self._changed_since:
             self._rejected = (secret, self.now(), self._rejected[2] + 1)
         elif kind is Kind.REJECTED:
             self._rejected = (secret, self.now(), 0)
             self._changed_since = False
+
+    def _promise(self, holds: bool, what: str) -> None:
+        if not holds:
+            self._broken = self._broken or what
 
     # What happens.
 
@@ -327,6 +333,11 @@ class World:
 
     def check(self) -> None:
         """Assert what is promised of every moment."""
+        assert not self._broken, self._broken
+        failure = self.lifecycle.failure
+        assert failure is None or "could not be asked" not in failure.cause, (
+            "a defect of this world"
+        )
         current = self.cache.current()
         if current is not None:
             self.check_sendable(current)
