@@ -12,9 +12,10 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from proxy.admin import answers, probes, scrape
+from proxy.admin import actions, answers, probes, scrape, status
 from proxy.admin.address import join, split
 from proxy.admin.guard import HostRule, guard, known_here, known_nearby
+from proxy.admin.view import Console
 from proxy.admin.vitals import Vitals
 from proxy.metrics import Exposition
 
@@ -34,10 +35,20 @@ _BODY_BYTES = 64 * 1024
 
 
 def admin_app(
-    vitals: Vitals, exposition: Exposition, *, host_allowed: HostRule = known_here
+    vitals: Vitals,
+    exposition: Exposition,
+    console: Console,
+    *,
+    token: str,
+    host_allowed: HostRule = known_here,
 ) -> web.Application:
-    """Return the admin listener's application."""
-    return _app([*probes.routes(vitals), *scrape.routes(exposition)], host_allowed)
+    """Return the admin listener's application; *token* is what its actions need."""
+    app = _app(
+        [*probes.routes(vitals), *scrape.routes(exposition), *actions.routes(console, token)],
+        host_allowed,
+    )
+    status.add_to(app, console)
+    return app
 
 
 def ops_app(

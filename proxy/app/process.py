@@ -48,11 +48,19 @@ async def _run(loaded: Loaded, output: Output) -> None:
         loop.add_signal_handler(number, asked_to_stop)
     async with serving(loaded, output) as running:
         loop.add_signal_handler(signal.SIGHUP, running.tokens.look_now)
+        running.console.on_quit = asked_to_stop
+        _introduce(running, output)
         # What start-up made lives as long as the process; no collection needs to look at it again.
         gc.collect()
         gc.freeze()
         await stop.wait()
         await _drain(running, at_once, loaded.settings.drain.timeout_seconds)
+
+
+def _introduce(running: Running, output: Output) -> None:
+    """Give the person at the terminal the address that may change things; no log ever has it."""
+    if output.console and running.admin_url and sys.stderr.isatty():
+        sys.stderr.write(f"status page  {running.admin_url}\n")
 
 
 async def _drain(running: Running, at_once: asyncio.Event, timeout_seconds: float) -> None:

@@ -1,23 +1,28 @@
 """A proxy at work inside a running event loop: its parts, in the order of their start."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import structlog
 from aiohttp import web
 
 from proxy import __version__, log
-from proxy.admin import server
+from proxy.admin import server, token
 from proxy.app import compose
 from proxy.app.compose import StartError
+from proxy.app.console import AppConsole
 from proxy.app.journal import Journal
 from proxy.app.secret import ProtectedSecret
-from proxy.app.vitals import AppVitals, Reload, duration, readings
+from proxy.app.view import Viewer
+from proxy.app.vitals import AppVitals, RefreshWatch, Reload, duration, readings
 from proxy.dataplane import Listener, Plane, Pool, Route
 from proxy.log import AccessLog, Output
-from proxy.metrics import Counts, Exposition, Recent
+from proxy.metrics import Counts, Exposition, Recent, Traffic
+from proxy.metrics.traffic import TICK_SECONDS
 from proxy.settings.address import TcpAddress, UnixAddress
 from proxy.settings.load import Loaded, load
 from proxy.tokens import Tokens
@@ -59,7 +64,15 @@ class Running:
             lambda: readings(self.plane, self.tokens.snapshot(), self.reload),
             version=__version__,
         )
+        self._traffic = Traffic(self.counts, now=time.time())
+        self.viewer = Viewer(loaded, self.plane, self.recent, self._traffic, self.reload)
+        self.console = AppConsole(
+            self.viewer, self.tokens, listen=lambda: self.addresses, begin_drain=self._begin_drain
+        )
         self._listener = Listener(self.plane)
+        self._admin_token = token.new()
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._draining: asyncio.Task[int] | None = None
         self._first_token = asyncio.Event()
         self._admin: server.Running | None = None
 
@@ -72,6 +85,11 @@ class Running:
     def admin_address(self) -> str | None:
         """Where the admin listener is, or None when it is off."""
         return self._admin.address if self._admin else None
+
+    @property
+    def admin_url(self) -> str | None:
+        """The status page with the admin token: for the person at the terminal and nobody else."""
+        return token.url(self._admin.address, self._admin_token) if self._admin else None
 
     async def ready(self) -> None:
         """Wait for the first token."""
@@ -87,21 +105,33 @@ class Running:
         self._listener.stop()
         return await self.plane.drain(timeout_seconds)
 
+    def _begin_drain(self) -> None:
+        if self._draining is None:
+            seconds = self.settings.drain.timeout_seconds
+            self._draining = asyncio.create_task(self.drain(seconds), name="drain")
+
+    async def _drained(self) -> None:
+        """End a drain that somebody began, at the end of everything."""
+        if self._draining is not None:
+            self._draining.cancel()
+            await asyncio.wait((self._draining,))
+
     # Called by ``serving``.
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Open the listeners, then ask for the first token; whatever opens is closed by *stack*."""
         settings = self.settings
+        stack.push_async_callback(self._drained)
         await self._listen()
         stack.callback(self.plane.close)
         stack.callback(self._listener.stop)
         self.vitals.listening = True
         stack.callback(self.tokens.cache.on_change(self._token_changed))
+        refreshes = RefreshWatch(self.tokens.snapshot, self.counts)
+        stack.callback(self.tokens.cache.on_change(refreshes))
         await self.tokens.start()
         stack.push_async_callback(self.tokens.stop)
-        self._admin = await self._control(
-            server.admin_app(self.vitals, self._exposition), "admin", stack
-        )
+        await self._open_admin(stack)
         await self._control(server.ops_app(self.vitals, self._exposition), "ops", stack)
         _log.info(
             "listener.opened",
@@ -118,6 +148,38 @@ class Running:
                     detail=f"everyone who reaches {address} acts at {settings.upstream.url} as"
                     f" client {settings.token.client_id}",
                 )
+
+    async def _open_admin(self, stack: AsyncExitStack) -> None:
+        """Open the admin listener and leave its token where ``bearer-proxy status`` finds it."""
+        log.protect(self._admin_token)
+        app = server.admin_app(self.vitals, self._exposition, self.console, token=self._admin_token)
+        self._admin = await self._control(app, "admin", stack)
+        if self._admin is None:
+            return
+        self._tick_later()
+        stack.callback(self._stop_ticking)
+        configured = self.settings.admin.token_file
+        path = Path(configured) if configured else token.usual_path(self._admin.address, os.environ)
+        try:
+            if not configured:
+                token.make_private(path.parent)
+            token.save(self._admin_token, path)
+        except OSError as error:
+            # A read-only root: actions are for whoever has seen the address.
+            _log.warning("admin.token_not_saved", path=str(path), error=error)
+            return
+        stack.callback(token.forget, self._admin_token, path)
+
+    def _tick_later(self) -> None:
+        self._tick_timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._traffic.tick(time.time())
+        self._tick_later()
+
+    def _stop_ticking(self) -> None:
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
 
     async def _listen(self) -> None:
         configured = self.settings.listen.address

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from proxy.admin.vitals import Check
 from proxy.dataplane import Plane
-from proxy.metrics import Readings
+from proxy.metrics import Counts, Readings
 from proxy.tokens import Snapshot
 
 
@@ -42,6 +42,23 @@ class AppVitals:
 
     def _accepting(self) -> str:
         return "draining" if self._plane.draining else ""
+
+
+class RefreshWatch:
+    """Tells *counts* how long each exchange with the issuer took; called after every change."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot], counts: Counts) -> None:
+        self._snapshot = snapshot
+        self._counts = counts
+        self._seen = 0
+
+    def __call__(self) -> None:
+        """Count the exchanges that have ended since the last call."""
+        snapshot = self._snapshot()
+        ended = sum(snapshot.counts.values())
+        new, self._seen = ended - self._seen, ended
+        for outcome in snapshot.outcomes[-new:] if new else ():
+            self._counts.refreshed(outcome.duration)
 
 
 @dataclass(slots=True)

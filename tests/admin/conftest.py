@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
 from proxy.admin import server
 from proxy.metrics import Counts, Exposition
-from tests.admin.fakes import Patient, readings
+from tests.admin.fakes import TOKEN, Desk, Patient, readings
 
 
 @pytest.fixture
@@ -22,9 +23,21 @@ def exposition() -> Exposition:
 
 
 @pytest.fixture
-async def admin(patient: Patient, exposition: Exposition) -> AsyncIterator[str]:
+def desk() -> Desk:
+    """What the status page shows and does."""
+    return Desk()
+
+
+@pytest.fixture
+def application(patient: Patient, exposition: Exposition, desk: Desk) -> web.Application:
+    """The admin listener's application; its token is TOKEN."""
+    return server.admin_app(patient, exposition, desk, token=TOKEN)
+
+
+@pytest.fixture
+async def admin(application: web.Application) -> AsyncIterator[str]:
     """The address of an admin listener."""
-    running = await server.start(server.admin_app(patient, exposition), "127.0.0.1:0")
+    running = await server.start(application, "127.0.0.1:0")
     yield running.address
     await running.stop()
 

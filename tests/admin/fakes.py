@@ -1,11 +1,27 @@
 """What the admin room's tests put in the place of a running proxy, and how they ask."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from proxy.admin.view import (
+    Attempt,
+    ConfigurationCard,
+    Level,
+    ListedRequest,
+    ProcessCard,
+    Refusal,
+    Setting,
+    TokenCard,
+    TrafficCard,
+    UpstreamCard,
+    Verdict,
+    View,
+)
 from proxy.admin.vitals import Check
-from proxy.metrics import Readings
+from proxy.metrics import Readings, Tick
+
+TOKEN = "4dm1n-t0k3n"
 
 
 class Patient:
@@ -91,3 +107,112 @@ def readings() -> Readings:
         replays={"ok": 0, "refused": 0, "failed": 0},
         reloaded_at=1_799_000_000.0,
     )
+
+
+A_REQUEST = ListedRequest(
+    at=1_799_998_990.0,
+    method="POST",
+    path="/v1/transactions?…",
+    status=201,
+    side="upstream",
+    error="",
+    seconds=0.0123,
+    upstream_seconds=0.0119,
+    request_bytes=40,
+    response_bytes=2048,
+    id="id-1",
+)
+A_TICK = Tick(
+    at=1_799_998_995.0,
+    seconds=5.0,
+    requests=40,
+    errors={"downstream": 0, "token": 0, "upstream": 1, "proxy": 0},
+    total=(0.012, 0.02, 0.05),
+    overhead=(0.00003, 0.00004, 0.0001),
+)
+A_VIEW = View(
+    taken_at=1_799_999_000.0,
+    verdict=Verdict(Level.OK, "Ready. Requests to http://127.0.0.1:8080 reach https://api.test."),
+    listen=("127.0.0.1:8080",),
+    client_id="acme",
+    draining=False,
+    token=TokenCard(
+        state="ready",
+        usable=True,
+        fetching=False,
+        issued_at=1_799_998_400.0,
+        expires_at=1_800_002_000.0,
+        lifetime_seconds=3600.0,
+        lifetime_source="expires_in",
+        clock_skew_seconds=0.4,
+        fingerprint="0a1b2c3d",
+        next_try_at=1_800_001_400.0,
+        consecutive_failures=0,
+        attempts=(Attempt(1_799_998_400.0, "ok", "", "", 0.12),),
+    ),
+    traffic=TrafficCard(in_flight=1, waiting_for_token=0, queued=0, ticks=(A_TICK,)),
+    requests=(A_REQUEST,),
+    upstream=UpstreamCard(
+        url="https://api.test/v1",
+        remote="192.0.2.7:443",
+        tls_version="TLSv1.3",
+        certificate_expires_at=1_799_999_000.0 + 47 * 86_400,
+        idle=2,
+        busy=1,
+        trouble=None,
+    ),
+    configuration=ConfigurationCard(
+        settings=(Setting("listen.address", "127.0.0.1:8080", "default"),),
+        warnings=(),
+        loaded_at=1_799_990_000.0,
+        reload_problem="",
+    ),
+    process=ProcessCard("1.2.3", "3.11.7", 1_799_990_000.0, 40 * 1024 * 1024),
+)
+
+
+class Desk:
+    """A console that shows what a test says, and notes what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.shown = A_VIEW
+        self.done: list[str] = []
+        self.refusal = ""
+        self.watchers: list[Callable[[], None]] = []
+
+    def view(self) -> View:
+        """Return what the test says."""
+        return self.shown
+
+    def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Remember whom to tell."""
+        self.watchers.append(call)
+        return lambda: self.watchers.remove(call)
+
+    def show(self, shown: View) -> None:
+        """Show something else from now on, and tell whoever watches."""
+        self.shown = shown
+        for call in self.watchers:
+            call()
+
+    def refresh(self) -> str:
+        """Note it."""
+        return self._noted("refresh")
+
+    def drain(self) -> str:
+        """Note it."""
+        return self._noted("drain")
+
+    def quit(self) -> str:
+        """Note it."""
+        return self._noted("quit")
+
+    async def reload(self) -> str:
+        """Note it."""
+        return self._noted("reload")
+
+    def _noted(self, action: str) -> str:
+        if self.refusal:
+            raise Refusal(self.refusal)
+        self.done.append(action)
+        return f"{action} done"

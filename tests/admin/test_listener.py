@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Iterator
 
 import pytest
 from aiohttp import web
@@ -11,7 +12,6 @@ from aiohttp import web
 from proxy.admin import server
 from proxy.admin.address import join, split
 from proxy.admin.vitals import Check
-from proxy.metrics import Exposition
 from tests.admin.fakes import Patient, ask, spoken
 
 
@@ -61,17 +61,18 @@ async def test_probes_are_not_logged(listener: str, caplog: pytest.LogCaptureFix
 
 
 async def test_a_fault_of_ours_is_500_without_its_text(
-    patient: Patient, exposition: Exposition, capsys: pytest.CaptureFixture[str]
+    application: web.Application, patient: Patient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
     The answer says where to look; what went wrong may quote anything, so it stays in the log.
     """
 
-    def broken() -> list[Check]:
-        raise RuntimeError("quotes 53cr3t")
+    class Broken(list[Check]):
+        def __iter__(self) -> Iterator[Check]:
+            raise RuntimeError("quotes 53cr3t")
 
-    patient.live = broken  # type: ignore[method-assign]
-    running = await server.start(server.admin_app(patient, exposition), "127.0.0.1:0")
+    patient.living = Broken()
+    running = await server.start(application, "127.0.0.1:0")
     answer = await ask(running.address, "/livez")
     await running.stop()
     assert answer.status == 500
@@ -79,9 +80,7 @@ async def test_a_fault_of_ours_is_500_without_its_text(
     assert "53cr3t" not in answer.body
 
 
-async def test_stop_gives_an_answer_under_way_its_second(
-    patient: Patient, exposition: Exposition
-) -> None:
+async def test_stop_gives_an_answer_under_way_its_second(application: web.Application) -> None:
     """
     A listener that ends does not wait for what never will.
     """
@@ -93,9 +92,8 @@ async def test_stop_gives_an_answer_under_way_its_second(
         await asyncio.Event().wait()
         raise AssertionError
 
-    app = server.admin_app(patient, exposition)
-    app.router.add_get("/never", never)
-    running = await server.start(app, "127.0.0.1:0")
+    application.router.add_get("/never", never)
+    running = await server.start(application, "127.0.0.1:0")
     asking = asyncio.ensure_future(spoken(running.address, b"GET /never HTTP/1.0\r\n\r\n"))
     await reached.wait()
     begun = time.monotonic()
@@ -105,13 +103,13 @@ async def test_stop_gives_an_answer_under_way_its_second(
 
 
 async def test_a_taken_port_is_the_callers_to_explain(
-    patient: Patient, exposition: Exposition, admin: str
+    application: web.Application, admin: str
 ) -> None:
     """
     OSError, and nothing stays open.
     """
     with pytest.raises(OSError, match="address already in use"):
-        await server.start(server.admin_app(patient, exposition), admin)
+        await server.start(application, admin)
 
 
 @pytest.mark.parametrize(

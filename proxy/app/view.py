@@ -1,0 +1,194 @@
+"""From the running parts to what the status page shows of them."""
+
+import platform
+import time
+from pathlib import Path
+
+from proxy import __version__
+from proxy.admin import view
+from proxy.admin.view import Level, Verdict, View
+from proxy.app.vitals import Reload
+from proxy.dataplane import Plane
+from proxy.log.access import shown
+from proxy.log.secrets import SECRETS
+from proxy.metrics import Finished, Recent, Traffic
+from proxy.settings.load import Loaded
+from proxy.settings.show import rows
+from proxy.tokens import Snapshot, State
+
+_PAGE_BYTES = 4096
+# How long a failure to connect is the news, if no connection was made since.
+_NEWS_SECONDS = 60.0
+
+
+class Viewer:
+    """Makes the View; *loaded* is replaced when another configuration is in force."""
+
+    def __init__(
+        self, loaded: Loaded, plane: Plane, recent: Recent, traffic: Traffic, reload: Reload
+    ) -> None:
+        self.loaded = loaded
+        self._plane = plane
+        self._recent = recent
+        self._traffic = traffic
+        self._reload = reload
+        self._started_at = time.time()
+
+    def look(self, snapshot: Snapshot, listen: tuple[str, ...]) -> View:
+        """Return the state of now; *listen* are the addresses bound."""
+        settings = self.loaded.settings
+        load, pool = self._plane.load(), self._plane.route.pool
+        upstream = self._upstream()
+        return View(
+            taken_at=snapshot.taken_at,
+            verdict=self._verdict(snapshot, listen, upstream),
+            listen=listen,
+            client_id=settings.token.client_id,
+            draining=self._plane.draining,
+            token=_token(snapshot),
+            traffic=view.TrafficCard(
+                in_flight=load.in_flight,
+                waiting_for_token=load.waiting_for_token,
+                queued=pool.queued_count,
+                ticks=(*self._traffic.ticks, self._traffic.so_far(snapshot.taken_at)),
+            ),
+            requests=self._requests(),
+            upstream=upstream,
+            configuration=self._configuration(),
+            process=view.ProcessCard(
+                __version__, platform.python_version(), self._started_at, _memory_bytes()
+            ),
+        )
+
+    def _verdict(
+        self, snapshot: Snapshot, listen: tuple[str, ...], upstream: view.UpstreamCard
+    ) -> Verdict:
+        if self._plane.draining:
+            return Verdict(Level.WAIT, "Draining: what is in flight may end, nothing new begins.")
+        if not snapshot.usable:
+            return _without_token(snapshot)
+        trouble, seen = upstream.trouble, self._plane.route.pool.seen
+        recent = trouble is not None and snapshot.taken_at - trouble.at < _NEWS_SECONDS
+        if trouble is not None and recent and (seen is None or seen.at < trouble.at):
+            return Verdict(
+                Level.BAD, f"The token is good, but requests fail at the upstream. {trouble.detail}"
+            )
+        if snapshot.state is State.FLAPPING:
+            return Verdict(
+                Level.WARN,
+                "Ready, but the upstream refuses fresh tokens: its 401s are passed on for now.",
+            )
+        if snapshot.cause:
+            return Verdict(
+                Level.WARN,
+                f"Ready, but the issuer {snapshot.cause}; the token at hand serves until it"
+                f" expires (attempt {snapshot.consecutive_failures}).",
+                snapshot.next_try_at,
+            )
+        return Verdict(
+            Level.OK,
+            f"Ready. Requests to {_urls(listen)} reach {upstream.url} as client"
+            f" {self.loaded.settings.token.client_id}.",
+        )
+
+    def _upstream(self) -> view.UpstreamCard:
+        pool, seen = self._plane.route.pool, self._plane.route.pool.seen
+        trouble = None
+        if pool.last_error is not None:
+            at, error = pool.last_error
+            trouble = view.UpstreamTrouble(at, error.code, error.detail, error.proxy_status)
+        return view.UpstreamCard(
+            url=self.loaded.settings.upstream.url,
+            remote=seen.remote if seen else "",
+            tls_version=seen.tls_version if seen else "",
+            certificate_expires_at=seen.certificate_expires_at if seen else None,
+            idle=pool.idle_count,
+            busy=pool.busy_count,
+            trouble=trouble,
+        )
+
+    def _requests(self) -> tuple[view.ListedRequest, ...] | None:
+        if not self._recent.size:
+            return None
+        return tuple(map(_listed, self._recent.newest_first()))
+
+    def _configuration(self) -> view.ConfigurationCard:
+        return view.ConfigurationCard(
+            settings=tuple(
+                view.Setting(row.key, row.shown, row.source) for row in rows(self.loaded)
+            ),
+            warnings=self.loaded.warnings,
+            loaded_at=self._reload.at,
+            reload_problem=self._reload.problem,
+        )
+
+
+def _without_token(snapshot: Snapshot) -> Verdict:
+    if snapshot.cause is None:
+        return Verdict(Level.WAIT, "Starting: the first token is being asked for.")
+    attempt = snapshot.consecutive_failures
+    if snapshot.state is State.LATCHED:
+        return Verdict(
+            Level.BAD,
+            f"Not ready: the issuer {snapshot.cause}. It is not asked in a loop; another secret is"
+            " tried at once.",
+            snapshot.next_try_at,
+        )
+    return Verdict(
+        Level.BAD,
+        f"Not ready: the issuer {snapshot.cause} (attempt {attempt}).",
+        snapshot.next_try_at,
+    )
+
+
+def _token(snapshot: Snapshot) -> view.TokenCard:
+    return view.TokenCard(
+        state=snapshot.state,
+        usable=snapshot.usable,
+        fetching=snapshot.fetching,
+        issued_at=snapshot.issued_at,
+        expires_at=snapshot.expires_at,
+        lifetime_seconds=snapshot.lifetime,
+        lifetime_source=snapshot.lifetime_source,
+        clock_skew_seconds=snapshot.clock_skew,
+        fingerprint=snapshot.fingerprint,
+        next_try_at=snapshot.next_try_at,
+        consecutive_failures=snapshot.consecutive_failures,
+        attempts=tuple(
+            view.Attempt(each.at, each.result, each.cause, each.excerpt, each.duration)
+            for each in snapshot.outcomes
+        ),
+    )
+
+
+def _listed(finished: Finished) -> view.ListedRequest:
+    """Return a request as it may be shown: what the access log shows, by the access log's rules."""
+    path, mark, _ = finished.target.partition(b"?")
+    first_byte, sent = finished.first_byte, finished.sent
+    return view.ListedRequest(
+        at=finished.at,
+        method=shown(finished.method, SECRETS.hide),
+        path=shown(path, SECRETS.hide) + ("?…" if mark else ""),
+        status=finished.status,
+        side=str(finished.side),
+        error=finished.error,
+        seconds=finished.duration,
+        upstream_seconds=None if first_byte is None or sent is None else first_byte - sent,
+        request_bytes=finished.request_bytes,
+        response_bytes=finished.response_bytes,
+        id=shown(finished.request_id, SECRETS.hide),
+    )
+
+
+def _urls(listen: tuple[str, ...]) -> str:
+    return " and ".join(
+        each if each.startswith(("unix:", "fd:")) else f"http://{each}" for each in listen
+    )
+
+
+def _memory_bytes() -> int:
+    """Return the resident memory; 0 where /proc is missing."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
