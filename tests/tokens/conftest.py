@@ -1,8 +1,10 @@
 """An issuer that listens, and time that stands still."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 
 from tests.tokens.fakes import Clock
 from tests.tokens.issuer import ScriptedIssuer
@@ -19,3 +21,12 @@ async def issuer() -> AsyncIterator[ScriptedIssuer]:
     """An issuer on a loopback port."""
     async with ScriptedIssuer().serving() as issuer:
         yield issuer
+
+
+@pytest.fixture
+def silence() -> Iterator[None]:
+    """Nothing is logged: a month has many lines."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)

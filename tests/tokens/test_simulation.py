@@ -5,11 +5,7 @@ What is promised is checked by the world after everything that happens in it; se
 ``_check_call``, ``_note_failure`` and ``recover`` there.
 """
 
-import logging
-from collections.abc import Iterator
-
 import pytest
-import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -137,15 +133,6 @@ class Schedule(RuleBasedStateMachine):
         Book.seconds += self.world.loop_time
         for outcome, count in self.world.outcomes.items():
             Book.outcomes[outcome] = Book.outcomes.get(outcome, 0) + count
-
-
-@pytest.fixture
-def silence() -> Iterator[None]:
-    """Nothing is logged: a month has many lines."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.configure(**before)
 
 
 @pytest.mark.usefixtures("silence")

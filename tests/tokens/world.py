@@ -94,6 +94,7 @@ class World:
         self.upstream_accepts = True
         self.waiting: list[Request] = []
         self.outcomes = {"sent": 0, "passed_on": 0, "refused": 0}
+        self.calls: list[float] = []
         self._failed_at: list[float] = []
         self._rejected: tuple[str, float, int] | None = None  # secret, last told at, probes
         self._changed_since = False
@@ -122,6 +123,7 @@ class World:
             unread = Failure(Kind.REJECTED, "was not asked", called=False)
             return Exchange(unread, "", 0.0)
         self._check_call(secret, begun)
+        self.calls.append(begun)
         self._in_flight = True
         self._answer_at = self.loop_time + self.issuer.latency
         await _Suspended()
@@ -309,13 +311,15 @@ class World:
             return
         self._calm = False
         was_held = self.lifecycle.held == credential
-        if self.cache.refused(credential):
-            if was_held:
-                self.taken[credential.token] = self.now()
-            if not replay:
-                self._judge(credential)
+        forced = self.cache.refused(credential)
+        if forced and was_held:
+            self.taken[credential.token] = self.now()
         elif was_held:
             self._check_reason_to_pass_on()
+        if forced and not replay:
+            self._judge(credential)
+        else:
+            self.outcomes["passed_on"] += 1
 
     def _check_reason_to_pass_on(self) -> None:
         snapshot = self.lifecycle.snapshot(self.now(), wall=self.wall())
