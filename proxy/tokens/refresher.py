@@ -7,8 +7,8 @@ it does one thing at a time, there are never two issuances at once, however many
 
 import asyncio
 import math
-from collections.abc import Callable
-from typing import NoReturn, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, Protocol
 
 import structlog
 
@@ -123,7 +123,8 @@ class Refresher:
             return
         async with self._store.turn():
             if not await self._found(self._store):
-                await self._save(self._store, await self._exchange())
+                exchange = await self._exchange()
+                await _finished(self._save(self._store, exchange))
 
     async def _found(self, store: Store) -> bool:
         """Take over what another process was told; True if there is nothing left to do."""
@@ -213,3 +214,13 @@ class Refresher:
             next_try_seconds=round(max(0.0, self._lifecycle.next_at() - now), 1),
         )
         self._changed()
+
+
+async def _finished(work: Coroutine[Any, Any, None]) -> None:
+    """Do *work* to its end, also when cancelled meanwhile: a stop must not lose a fresh token."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
