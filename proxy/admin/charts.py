@@ -71,6 +71,7 @@ def _path(line: Line, ticks: Sequence[Tick], now: float, place: Callable[[float]
             continue
         joined = before is not None and tick.at - before <= _GAP_SECONDS
         x = (1 - age / _SPAN_SECONDS) * WIDTH
-        steps.append(f"{'L' if joined else 'M'}{x:.1f} {place(value):.1f}")
+        # A point without neighbours is a dot, where a mere move would draw nothing.
+        steps.append(f"L{x:.1f} {place(value):.1f}" if joined else f"M{x:.1f} {place(value):.1f}h0")
         before = tick.at
     return "".join(steps)

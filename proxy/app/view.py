@@ -50,7 +50,7 @@ class Viewer:
                 in_flight=load.in_flight,
                 waiting_for_token=load.waiting_for_token,
                 queued=pool.queued_count,
-                ticks=(*self._traffic.ticks, self._traffic.so_far(snapshot.taken_at)),
+                ticks=tuple(self._traffic.ticks),
             ),
             requests=self._requests(),
             upstream=upstream,

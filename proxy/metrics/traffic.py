@@ -67,10 +67,6 @@ class Traffic:
         self.ticks.append(tick)
         return tick
 
-    def so_far(self, now: float) -> Tick:
-        """Return the interval under way, without closing it."""
-        return _between(self._last, _totals(self._counts, now))
-
 
 def _totals(counts: Counts, at: float) -> _Totals:
     errors = dict.fromkeys(map(str, Side), 0)

@@ -179,6 +179,7 @@ class Desk:
         self.done: list[str] = []
         self.refusal = ""
         self.watchers: list[Callable[[], None]] = []
+        self.unwatched = asyncio.Event()
 
     def view(self) -> View:
         """Return what the test says."""
@@ -187,7 +188,12 @@ class Desk:
     def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
         """Remember whom to tell."""
         self.watchers.append(call)
-        return lambda: self.watchers.remove(call)
+
+        def cancel() -> None:
+            self.watchers.remove(call)
+            self.unwatched.set()
+
+        return cancel
 
     def show(self, shown: View) -> None:
         """Show something else from now on, and tell whoever watches."""

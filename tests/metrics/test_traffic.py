@@ -47,17 +47,6 @@ def test_a_quiet_interval_has_no_percentiles() -> None:
     assert tick.rate == 0.0
 
 
-def test_the_interval_under_way_can_be_seen() -> None:
-    """
-    Without closing it.
-    """
-    counts = Counts()
-    traffic = Traffic(counts, now=0.0)
-    counts.record(*request())
-    assert traffic.so_far(1.0).requests == 1
-    assert traffic.tick(5.0).requests == 1
-
-
 def test_what_is_older_than_a_quarter_of_an_hour_is_gone() -> None:
     """
     Memory is bounded, however long the process lives.

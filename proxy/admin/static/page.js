@@ -31,7 +31,8 @@ function show(id, html) {
   if (again && at(again)) at(again).focus();
   if (id === "requests") filter();
   if (id === "verdict") {
-    document.title = part.textContent.trim().split(". ")[0] + " - bearer-proxy";
+    document.title = part.querySelector("span:last-child").textContent.split(/[.:;] /)[0] +
+      " - bearer-proxy";
   }
 }
 
