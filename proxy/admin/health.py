@@ -32,56 +32,64 @@ file's admin.address and ops.address, 127.0.0.1:8081.
 def main(argv: list[str]) -> int:
     """Print one line, ``ok`` or why not; return the exit code."""
     try:
-        options = _options(argv)
-        address = split(options["--address"]) if "--address" in options else None
-        seconds = _seconds(options.get("--timeout", "2"))
+        given = options(argv, flags=tuple(_QUESTIONS))
+        address = split(given["--address"]) if "--address" in given else None
+        timeout = seconds(given.get("--timeout", "2"))
     except ValueError as error:
         sys.stderr.write(f"bearer-proxy health: {error}\n{_USAGE}")
         return 2
-    if "--help" in options:
+    if "--help" in given:
         sys.stdout.write(_USAGE)
         return 0
+    question = next((_QUESTIONS[flag] for flag in reversed(given) if flag in _QUESTIONS), "/readyz")
     try:
-        trouble = _ask(address or _configured(options), options["question"], seconds)
+        trouble = asked(address or configured(given), question, timeout)
     except (OSError, ValueError) as error:
         trouble = str(error)
-    sys.stdout.write((_one_line(trouble) or "ok") + "\n")
+    sys.stdout.write((one_line(trouble) or "ok") + "\n")
     return 1 if trouble else 0
 
 
-def _options(argv: list[str]) -> dict[str, str]:
-    options = {"question": "/readyz"}
+def options(
+    argv: list[str],
+    *,
+    flags: tuple[str, ...],
+    valued: tuple[str, ...] = ("--address", "--timeout", "--config"),
+) -> dict[str, str]:
+    """Return what *argv* gives, a flag as itself; ValueError for anything else."""
+    given: dict[str, str] = {}
     rest = iter(argv)
     for argument in rest:
         name, equals, value = argument.partition("=")
-        if argument in _QUESTIONS:
-            options["question"] = _QUESTIONS[argument]
-        elif name in ("--address", "--timeout", "--config"):
-            options[name] = value if equals else next(rest, "")
-            if not options[name]:
+        if argument in flags:
+            given[argument] = argument
+        elif name in valued:
+            given[name] = value if equals else next(rest, "")
+            if not given[name]:
                 raise ValueError(f"{name} needs a value")
         elif argument in ("--help", "-h"):
-            options["--help"] = ""
+            given["--help"] = ""
         else:
             raise ValueError(f"unknown argument {argument!r}")
-    return options
+    return given
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Return the time-out that *text* gives, or raise ValueError."""
     try:
-        seconds = float(text)
+        given = float(text)
     except ValueError:
-        seconds = 0
-    if not 0 < seconds <= 3600:
+        given = 0
+    if not 0 < given <= 3600:
         raise ValueError(f"--timeout {text!r} is not a number of seconds up to 3600")
-    return seconds
+    return given
 
 
-def _configured(options: dict[str, str]) -> tuple[str, int]:
+def configured(given: dict[str, str]) -> tuple[str, int]:
     """Return where to ask by environment, file and default, each key by its first source."""
     admin = os.environ.get("BEARER_PROXY_ADMIN_ADDRESS")
     ops = os.environ.get("BEARER_PROXY_OPS_ADDRESS")
-    path = options.get("--config") or os.environ.get("BEARER_PROXY_CONFIG")
+    path = given.get("--config") or os.environ.get("BEARER_PROXY_CONFIG")
     if path and not _listening(admin, ops):
         in_file = _in_file(path)
         admin, ops = admin or in_file.get("admin"), ops or in_file.get("ops")
@@ -110,14 +118,11 @@ def _in_file(path: str) -> dict[str, str]:
     return found
 
 
-def _ask(address: tuple[str, int], path: str, seconds: float) -> str:
+def asked(address: tuple[str, int], path: str, timeout: float) -> str:
     """Return what is wrong, empty if nothing is."""
-    host, port = address
-    # An address to listen on everywhere is no address to connect to on every system.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    where = join(host, port)
+    where = join(*reachable(address))
     try:
-        answer = _exchange(host, port, path, monotonic() + seconds)
+        answer = exchange(address, path, monotonic() + timeout)
     except OSError as error:
         return f"{where}: {error.strerror or error}"
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -131,13 +136,31 @@ def _ask(address: tuple[str, int], path: str, seconds: float) -> str:
     return "; ".join(line[3:] for line in failing) or f"{where} answers {status} for {path}"
 
 
-def _exchange(host: str, port: int, path: str, deadline: float) -> bytes:
-    question = f"GET {path} HTTP/1.1\r\nHost: {join(host, port)}\r\nConnection: close\r\n\r\n"
+def reachable(address: tuple[str, int]) -> tuple[str, int]:
+    """Return where to connect for *address*: one to listen everywhere is none to connect to."""
+    host, port = address
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port
+
+
+def exchange(
+    address: tuple[str, int],
+    path: str,
+    deadline: float,
+    *,
+    accept: str = "*/*",
+    most: int = _ANSWER_BYTES,
+) -> bytes:
+    """Return the *most* bytes of the answer for *path*; OSError, TimeoutError at *deadline*."""
+    host, port = reachable(address)
+    question = (
+        f"GET {path} HTTP/1.1\r\nHost: {join(host, port)}\r\nAccept: {accept}\r\n"
+        "Connection: close\r\n\r\n"
+    )
     connection = _connected(host, port, deadline)
     try:
         connection.sendall(question.encode("ascii"))
         answer = b""
-        while len(answer) < _ANSWER_BYTES:
+        while len(answer) < most:
             connection.settimeout(_left(deadline))
             received = connection.recv(_ANSWER_BYTES)
             if not received:
@@ -172,6 +195,6 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return *text* fit for one line of a terminal: a stranger may have written it."""
     return "".join(c if c.isprintable() else "?" for c in text[:_SHOWN_CHARACTERS])

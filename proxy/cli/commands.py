@@ -13,7 +13,9 @@ COMMANDS = {
     "check": ("proxy.cli.check", "say what `run` would do; with --online, try all that it needs"),
     "demo": ("proxy.cli.demo", "the proxy in front of an embedded API; with --check, test it"),
     "config": ("proxy.cli.config", "`config show`: what is in force; `config schema`: what may be"),
+    "status": ("proxy.admin.status_command", "what a running proxy does; --url: its status page"),
     "health": ("proxy.admin.health", "ask a running proxy how it is"),
+    "wait": ("proxy.admin.wait_command", "wait until a proxy that is being started is ready"),
 }
 
 _HELP = """\

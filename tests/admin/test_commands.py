@@ -1,0 +1,165 @@
+"""``bearer-proxy status`` and ``bearer-proxy wait``."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from proxy.admin import server, status_command, token, wait_command
+from proxy.admin.vitals import Check
+from tests.admin.fakes import Patient
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever this machine has configured is not asked."""
+    for name in ("ADMIN_ADDRESS", "OPS_ADDRESS", "ADMIN_TOKEN_FILE", "CONFIG"):
+        monkeypatch.delenv(f"BEARER_PROXY_{name}", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+async def status(*argv: str) -> int:
+    """Run the command beside the listener."""
+    return await asyncio.to_thread(status_command.main, [*argv])
+
+
+async def wait(*argv: str) -> int:
+    """Run the command beside the listener."""
+    return await asyncio.to_thread(wait_command.main, [*argv])
+
+
+async def test_status_is_the_page_as_a_table(
+    admin: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The verdict first, as curl has it.
+    """
+    assert await status("--address", admin) == 0
+    assert capsys.readouterr().out.startswith("Ready. Requests to http://127.0.0.1:8080")
+
+
+async def test_status_can_be_json(admin: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    For a program: /api/status.
+    """
+    assert await status("--json", f"--address={admin}") == 0
+    assert json.loads(capsys.readouterr().out)["client_id"] == "acme"
+
+
+async def test_status_of_nobody_is_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    A sentence on standard error.
+    """
+    assert await status("--address", "127.0.0.1:1") == 1
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "bearer-proxy status: Connection refused\n")
+
+
+async def test_status_of_the_ops_listener_is_none(
+    ops: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    It has health and metrics alone, and that is said.
+    """
+    assert await status("--address", ops) == 1
+    assert "is not a proxy's admin listener" in capsys.readouterr().err
+
+
+def test_url_has_the_token_from_its_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The address to open, token behind the #, for whoever can read the file.
+    """
+    path = token.usual_path("127.0.0.1:9", os.environ)
+    token.make_private(path.parent)
+    token.save("t0k3n", path)
+    assert status_command.main(["--url", "--address", "127.0.0.1:9"]) == 0
+    assert capsys.readouterr().out == "http://127.0.0.1:9/#token=t0k3n\n"
+
+
+@pytest.mark.parametrize("by", ["environment", "file"])
+def test_url_knows_a_configured_token_file(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    admin.token_file, by variable or in the configuration file.
+    """
+    path = tmp_path / "admin.token"
+    token.save("t0k3n", path)
+    if by == "environment":
+        monkeypatch.setenv("BEARER_PROXY_ADMIN_TOKEN_FILE", str(path))
+    else:
+        config = tmp_path / "config.toml"
+        config.write_text(f'[admin]\ntoken_file = "{path}"\n')
+        monkeypatch.setenv("BEARER_PROXY_CONFIG", str(config))
+    assert status_command.main(["--url"]) == 0
+    assert capsys.readouterr().out == "http://127.0.0.1:8081/#token=t0k3n\n"
+
+
+def test_url_without_a_file_says_who_can_read_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Which file was looked for, and why there may be none.
+    """
+    assert status_command.main(["--url", "--address", "127.0.0.1:9"]) == 1
+    assert "127.0.0.1_9.token: no such file" in capsys.readouterr().err
+
+
+async def test_wait_ends_as_soon_as_it_is_ready(
+    admin: str, patient: Patient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Not before the token is there, and no later than a moment after.
+    """
+    good, patient.token = patient.token, Check("token", ok=False, text="none issued yet")
+    waiting = asyncio.ensure_future(wait("--address", admin, "--timeout", "10"))
+    done, _ = await asyncio.wait((waiting,), timeout=0.5)
+    assert not done
+    patient.token = good
+    begun = time.monotonic()
+    assert await waiting == 0
+    assert time.monotonic() - begun < 2
+    assert capsys.readouterr().out == "ok\n"
+
+
+async def test_wait_is_patient_with_a_proxy_that_is_not_there_yet(
+    application: web.Application,
+) -> None:
+    """
+    A refused connection is what a start looks like.
+    """
+    probe = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    address = "127.0.0.1:" + str(probe.sockets[0].getsockname()[1])
+    probe.close()
+    await probe.wait_closed()
+    waiting = asyncio.ensure_future(wait("--address", address, "--timeout", "10"))
+    await asyncio.wait((waiting,), timeout=0.3)
+    running = await server.start(application, address)
+    assert await waiting == 0
+    await running.stop()
+
+
+async def test_wait_ends_at_its_time_and_says_what_was_missing(
+    admin: str, patient: Patient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Code 1, and the failing check.
+    """
+    patient.token = Check("token", ok=False, text="the issuer answers 429")
+    begun = time.monotonic()
+    assert await wait("--address", admin, "--timeout", "0.5") == 1
+    assert time.monotonic() - begun < 2
+    assert capsys.readouterr().out == "token failed (the issuer answers 429)\n"
+
+
+@pytest.mark.parametrize("main", [status_command.main, wait_command.main])
+def test_usage(main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    --help is code 0, a wrong flag code 2.
+    """
+    assert main(["--help"]) == 0
+    assert main(["--nonsense"]) == 2
+    assert "usage: bearer-proxy" in capsys.readouterr().err
