@@ -161,7 +161,9 @@ def _told(
 ) -> Failure:
     """Return *failure* with what else the answer has to say: its message, and when to come back."""
     token = pointer.resolve(document, config.access_token_pointer)
-    hidden = (*hide, *spellings(token)) if isinstance(token, str) else tuple(hide)
+    hidden = [*hide]
+    if isinstance(token, str):
+        hidden += spellings(token) if sendable(token) else [token]
     said = (pointer.resolve(document, each) for each in _MESSAGES)
     message = next((each for each in said if isinstance(each, str) and each), "")
     date = http_date(answer.fields.get("date"))
