@@ -225,15 +225,16 @@ class Lifecycle:
 
         Reported for a token that was replaced meanwhile, it changes nothing.
         """
-        if credential != self.held:
-            return self._flapping(now) is False and (self.usable(now) or self._within_reach(now))
+        held = self.held
+        if held is None or credential != held:
+            return not self._flapping(now) and (self.usable(now) or self._within_reach(now))
         self._refusals += 1
-        if self._flaps(now, credential):
+        if self._flaps(now, held):
             return False
         reach = self._within_reach(now)
         self._wanted_at = min(self._wanted_at, now)
         if reach:
-            self._dropped, self._dropped_at, self.held = credential, now, None
+            self._dropped, self._dropped_at, self.held = held, now, None
         return reach
 
     # What anyone reads.
