@@ -2,11 +2,9 @@
 
 import pytest
 
-from proxy.tokens import Kind, Secret, State
-from proxy.tokens.clock import Clock as ClockProtocol
-from proxy.tokens.clock import SystemClock
+from proxy.tokens import Kind, State
 from proxy.tokens.lifecycle import Lifecycle
-from tests.tokens.fakes import Clock, FixedSecret, credential, failed, grant, granted, middle
+from tests.tokens.fakes import credential, failed, grant, granted, middle
 
 
 def lifecycle(now: float = 0.0) -> Lifecycle:
@@ -387,22 +385,3 @@ def test_a_credential_is_compared_by_its_token_alone() -> None:
     assert credential("a", issued_at=1) == credential("a", issued_at=2)
     assert credential("a") != credential("b")
     assert "t0k3n" not in repr(credential())
-
-
-def test_the_systems_clock_counts_sleep() -> None:
-    """
-    Where there is a boot-time clock it is used: the monotonic one stands still in sleep.
-    """
-    clock: ClockProtocol = SystemClock()
-    assert clock.now() <= clock.now()
-    assert clock.wall() > 1.7e9
-
-
-def test_fakes_keep_to_the_protocols() -> None:
-    """
-    What tests stand on is what the package asks for.
-    """
-    secret: Secret = FixedSecret()
-    clock: ClockProtocol = Clock()
-    assert secret.read()
-    assert clock.now() == 1_000

@@ -36,19 +36,19 @@ def test_an_expired_token_is_never_sent() -> None:
 
 def test_failures_space_out_instead_of_repeating_every_two_seconds() -> None:
     """
-    Envoy's injector retries any failure every 2 s for ever, 43,200 times a day. Here a day of
-    failures costs at most ten calls in any ten minutes, and the pauses differ.
+    Envoy's injector retries any failure every 2 s for ever, 1,800 times an hour. Here an hour
+    of failures costs at most ten calls in any ten minutes, and the pauses differ.
     """
     away = world()
     away.issuer.fault = Kind.UNAVAILABLE
     away.disturb()
-    away.advance(86_400)
+    away.advance(4 * 3600)
     failed = away.calls[1:]
-    assert 720 <= len(failed) <= 1_441
+    assert 120 <= len(failed) <= 241
     apart = [after - before for before, after in zip(failed, failed[10:], strict=False)]
     assert min(apart) >= 599.999
     pauses = {round(after - before, 3) for before, after in pairwise(failed)}
-    assert len(pauses) > 100
+    assert len(pauses) > 50
 
 
 def test_the_request_in_hand_survives_a_failing_refresh() -> None:
@@ -103,22 +103,22 @@ def test_a_token_shorter_than_any_fixed_margin_is_no_loop(lives: float) -> None:
     each serves for three quarters of its life at least, and there is always one.
     """
     short = world(lives=lives)
-    short.advance(200 * lives)
-    assert len(short.calls) <= 200 / 0.75
+    short.advance(50 * lives)
+    assert len(short.calls) <= 1 + 50 / 0.75
     assert short.cache.current() is not None
 
 
 def test_a_wrong_secret_is_not_retried_for_ever() -> None:
     """
-    cloudfoundry/cf-java-client #1026 did, and such clients get accounts locked. Here a day with a
-    wrong secret costs the first call and a probe an hour.
+    cloudfoundry/cf-java-client #1026 did, and such clients get accounts locked. Here half a day
+    with a wrong secret costs the first call and then a probe an hour.
     """
     wrong = world()
     wrong.issuer.secret = "B"
     wrong.disturb()
-    wrong.advance(86_400)
+    wrong.advance(12 * 3600)
     rejected = wrong.calls[1:]
-    assert len(rejected) <= 30
+    assert 10 <= len(rejected) <= 17
     assert min(after - before for before, after in pairwise(rejected)) >= 300
     assert wrong.lifecycle.state(wrong.now()) is State.LATCHED
 
@@ -145,11 +145,11 @@ def test_fresh_tokens_refused_in_a_row_are_not_a_loop_of_issuances() -> None:
     """
     flapping = world(lives=3600)
     flapping.upstream_accepts = False
-    for _ in range(6_000):
+    for _ in range(1_000):
         flapping.request()
-        flapping.advance(0.1)
-    assert len(flapping.calls) <= 3 + 10
-    assert flapping.outcomes["passed_on"] > 5_900
+        flapping.advance(0.5)
+    assert 3 <= len(flapping.calls) <= 3 + 500 / 60
+    assert flapping.outcomes["passed_on"] == 1_000
     assert flapping.outcomes["refused"] == 0
 
 
