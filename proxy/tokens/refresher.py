@@ -114,8 +114,10 @@ class Refresher:
         if self._lifecycle.credential_is(self._clock.now(), fingerprint):
             log.info("token.credential_changed")
             self._changed()
-        elif asked:
+        elif asked and fingerprint:
             log.info("token.credential_unchanged")
+        elif asked:
+            log.warning("token.credential_unreadable")
 
     async def _refresh(self) -> None:
         if self._store is None:

@@ -142,7 +142,13 @@ def test_a_look_that_was_asked_for_is_answered_in_the_log(clock: Clock) -> None:
     with logged() as lines:
         stepped.step()
         stepped.step()
-    assert [line["event"] for line in lines] == ["token.credential_unchanged"]
+        stepped.source.current = ""
+        stepped.refresher.look_now()
+        stepped.step()
+    assert [line["event"] for line in lines] == [
+        "token.credential_unchanged",
+        "token.credential_unreadable",
+    ]
     assert stepped.source.calls == 1
 
 
