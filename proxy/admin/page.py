@@ -14,7 +14,8 @@ _CONTENT_SECURITY_POLICY = (
 )
 PAGE_HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: then a browser sends our own form with the Origin of nobody.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }

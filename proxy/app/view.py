@@ -9,6 +9,7 @@ from proxy.admin import view
 from proxy.admin.view import Level, Verdict, View
 from proxy.app.vitals import Reload
 from proxy.dataplane import Plane
+from proxy.errors import KINDS, Side
 from proxy.log.access import shown
 from proxy.log.secrets import SECRETS
 from proxy.metrics import Finished, Recent, Traffic
@@ -19,6 +20,8 @@ from proxy.tokens import Snapshot, State
 _PAGE_BYTES = 4096
 # How long a failure to connect is the news, if no connection was made since.
 _NEWS_SECONDS = 60.0
+# One failure is a request's own affair, three in a row are the upstream's.
+_A_FEW = 3
 
 
 class Viewer:
@@ -73,6 +76,12 @@ class Viewer:
             return Verdict(
                 Level.BAD, f"The token is good, but requests fail at the upstream. {trouble.detail}"
             )
+        code = self._failing(snapshot.taken_at)
+        if code:
+            return Verdict(
+                Level.WARN,
+                f"The token is good, but the last requests failed at the upstream: {code}.",
+            )
         if snapshot.state is State.FLAPPING:
             return Verdict(
                 Level.WARN,
@@ -90,6 +99,14 @@ class Viewer:
             f"Ready. Requests to {_urls(listen)} reach {upstream.url} as client"
             f" {self.loaded.settings.token.client_id}.",
         )
+
+    def _failing(self, now: float) -> str:
+        """Return why the last few requests failed at the upstream; empty if one did not."""
+        last = self._recent.newest_first(_A_FEW)
+        fresh = len(last) == _A_FEW and now - last[-1].at < _NEWS_SECONDS
+        if fresh and all(_is_upstreams_fault(each) for each in last):
+            return last[0].error or f"status {last[0].status}"
+        return ""
 
     def _upstream(self) -> view.UpstreamCard:
         pool, seen = self._plane.route.pool, self._plane.route.pool.seen
@@ -121,6 +138,11 @@ class Viewer:
             loaded_at=self._reload.at,
             reload_problem=self._reload.problem,
         )
+
+
+def _is_upstreams_fault(finished: Finished) -> bool:
+    kind = KINDS.get(finished.error)
+    return finished.status >= 500 if kind is None else kind.side is Side.UPSTREAM
 
 
 def _without_token(snapshot: Snapshot) -> Verdict:

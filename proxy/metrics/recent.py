@@ -1,6 +1,7 @@
 """The last requests, for the status page: no body, no field, no query value."""
 
 from collections import deque
+from itertools import islice
 from typing import Any, NamedTuple
 
 
@@ -38,9 +39,9 @@ class Recent:
         """Remember a request, told as every journal is."""
         self._facts.append(facts)
 
-    def newest_first(self) -> list[Finished]:
-        """Return what is remembered."""
-        return [Finished(*facts) for facts in reversed(self._facts)]
+    def newest_first(self, most: int | None = None) -> list[Finished]:
+        """Return what is remembered, or *most* of it."""
+        return [Finished(*facts) for facts in islice(reversed(self._facts), most)]
 
     def forget(self) -> None:
         """Drop what is remembered."""

@@ -65,7 +65,7 @@ async def test_a_policy_forbids_what_the_page_does_not_need(admin: str) -> None:
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
     for name in ("script-src", "style-src", "connect-src", "img-src", "form-action"):
         assert policy[name] == "'self'"
-    assert answer.fields["referrer-policy"] == "no-referrer"
+    assert answer.fields["referrer-policy"] == "same-origin"
     for tag, attributes in _Tags(answer.body).tags:
         assert "style" not in attributes, tag
         assert not [name for name in attributes if name.startswith("on")], tag
