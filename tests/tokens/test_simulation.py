@@ -127,8 +127,9 @@ class Schedule(RuleBasedStateMachine):
         self.world.check()
 
     def teardown(self) -> None:
-        self.world.recover()
-        assert not self.world.waiting
+        if not self.world.broken:
+            self.world.recover()
+            assert not self.world.waiting
         Book.schedules += 1
         Book.seconds += self.world.loop_time
         for outcome, count in self.world.outcomes.items():

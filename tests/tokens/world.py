@@ -101,7 +101,9 @@ class World:
         self._calm = False
         self._in_flight = False
         self._last_token = ""
-        self._broken = ""  # told later: the refresher survives whatever a source raises
+        # The first promise that was broken: told later, since the refresher survives whatever a
+        # source raises, and the cache whatever a watcher does.
+        self.broken = ""
 
     # The clock.
 
@@ -180,7 +182,7 @@ class World:
 
     def _promise(self, holds: bool, what: str) -> None:
         if not holds:
-            self._broken = self._broken or what
+            self.broken = self.broken or what
 
     # What happens.
 
@@ -283,7 +285,10 @@ class World:
         credential = self.cache.current()
         if credential is not None:
             self._leave(request)
-            self._judge(request.refused)
+            try:
+                self._judge(request.refused)
+            except AssertionError as broken:
+                self._promise(False, str(broken))
         elif not self.cache.worth_waiting(WAIT_SECONDS):
             self._end(request, "refused" if request.refused is None else "passed_on")
 
@@ -337,7 +342,7 @@ class World:
 
     def check(self) -> None:
         """Assert what is promised of every moment."""
-        assert not self._broken, self._broken
+        assert not self.broken, self.broken
         failure = self.lifecycle.failure
         assert failure is None or "could not be asked" not in failure.cause, (
             "a defect of this world"
