@@ -24,11 +24,17 @@ class Ledger:
     """
 
     def __init__(
-        self, *, clock: Callable[[], float], subject: str, token_format: TokenFormat
+        self,
+        *,
+        clock: Callable[[], float],
+        subject: str,
+        token_format: TokenFormat,
+        prefix: str = "",
     ) -> None:
         self._clock = clock
         self._subject = subject
         self._format = token_format
+        self._prefix = prefix
         self._key = secrets.token_bytes(32)
         self._dies_at: dict[bytes, float] = {}
 
@@ -36,7 +42,7 @@ class Ledger:
         """Return a new token that the API accepts for *lives* seconds and that claims *claims*."""
         now = self._clock()
         self._dies_at = {digest: dies for digest, dies in self._dies_at.items() if dies > now}
-        token = self._jwt(claims) if self._format == "jwt" else secrets.token_urlsafe(48)
+        token = self._jwt(claims) if self._format == "jwt" else self._opaque()
         self._dies_at[_digest(token)] = now + lives
         return token
 
@@ -50,6 +56,9 @@ class Ledger:
         valid = sum(dies > now for dies in self._dies_at.values())
         self._dies_at.clear()
         return valid
+
+    def _opaque(self) -> str:
+        return self._prefix + secrets.token_urlsafe(48)
 
     def _jwt(self, life: float) -> str:
         now = time.time()

@@ -34,7 +34,8 @@ class DemoAPI:
     """
     An API with its issuer on a loopback port; *start* opens it, *stop* closes it at once.
 
-    *client_id* and *client_secret* are made up unless given. Tokens live *token_seconds*; an
+    *client_id* and *client_secret* are made up unless given. Opaque tokens begin with
+    *token_prefix*. Tokens live *token_seconds*; an
     issuance takes at least *issuing_seconds*. With *tls* it speaks https. *clock* is what token
     lives and faults run on. The secret is shown in nothing but ``client_secret`` and
     ``environment()``.
@@ -47,6 +48,7 @@ class DemoAPI:
         client_secret: str | None = None,
         token_seconds: int | float = 60,
         token_format: TokenFormat = "jwt",
+        token_prefix: str = "",
         issuing_seconds: float = 0.02,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -58,7 +60,12 @@ class DemoAPI:
         self._tls = tls
         self._stats = Stats()
         self._faults = Faults(clock)
-        self._ledger = Ledger(clock=clock, subject=self.client_id, token_format=token_format)
+        self._ledger = Ledger(
+            clock=clock,
+            subject=self.client_id,
+            token_format=token_format,
+            prefix=token_prefix,
+        )
         self._runner: web.AppRunner | None = None
         self._port = 0
 
