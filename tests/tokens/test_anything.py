@@ -20,7 +20,7 @@ quickly = settings(max_examples=60, deadline=None, derandomize=True, database=No
 SECRETS = st.text(st.characters(codec="utf-8"), min_size=8, max_size=40)
 NAMES = st.sampled_from(["access_token", "expires_in", "token_type", "error", "success", "message"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner))
+VALUES = SCALARS | st.lists(SCALARS) | st.dictionaries(NAMES, SCALARS)
 BODIES = st.binary() | st.dictionaries(NAMES, VALUES).map(lambda each: json.dumps(each).encode())
 
 
@@ -86,6 +86,8 @@ def test_any_secret_is_removed_from_any_message(
     ][form]
     shown = excerpt(before + encoded + after, hide=spellings(secret))
     assert len(shown) <= EXCERPT_CHARACTERS
+    # The word in its place may itself hold a piece of the strangest of secrets.
+    shown = shown.replace("[redacted]", "\0")
     if not any(piece in before + after for piece in (secret, encoded)):
         assert secret not in shown
         assert encoded not in shown
