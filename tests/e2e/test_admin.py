@@ -196,7 +196,8 @@ def test_queries_and_fields_are_not_shown(admin: Admin, api: ThreadedDemoAPI) ->
         assert api.client_secret not in body
 
 
-# Sends the next request on each of 32 connections as soon as it has read something of the answer.
+# Sends the next request on each of 16 connections as soon as it has read something of the answer:
+# a refusal, so that nobody but the proxy is busy.
 _LOAD = """
 import asyncio, sys
 class Client(asyncio.Protocol):
@@ -204,10 +205,10 @@ class Client(asyncio.Protocol):
         self.transport = transport
         self.data_received(b"")
     def data_received(self, data):
-        self.transport.write(b"GET /transactions HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+        self.transport.write(b"GET /transactions HTTP/1.1\\r\\nHost: x.test\\r\\n\\r\\n")
 async def main():
     loop = asyncio.get_running_loop()
-    for _ in range(32):
+    for _ in range(16):
         await loop.create_connection(Client, "127.0.0.1", int(sys.argv[1]))
     print("begun", flush=True)
     await asyncio.sleep(60)
@@ -217,7 +218,7 @@ asyncio.run(main())
 
 def test_health_is_answered_at_once_while_the_data_plane_is_busy(admin: Admin) -> None:
     """
-    Within 10 ms, by the median of 100 probes, with 32 connections that never pause.
+    Within 10 ms, by the median of two seconds' probes, with 16 connections that never pause.
     """
     load = subprocess.Popen(
         [sys.executable, "-c", _LOAD, str(admin.process.port)], stdout=subprocess.PIPE
@@ -226,7 +227,8 @@ def test_health_is_answered_at_once_while_the_data_plane_is_busy(admin: Admin) -
         assert load.stdout is not None
         assert load.stdout.readline() == b"begun\n"
         took = []
-        for _ in range(100):
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
             begun = time.perf_counter()
             assert admin.ask("/readyz") == (200, "ok\n")
             took.append(time.perf_counter() - begun)
@@ -236,6 +238,9 @@ def test_health_is_answered_at_once_while_the_data_plane_is_busy(admin: Admin) -
         if load.stdout is not None:
             load.stdout.close()
     assert statistics.median(took) < 0.010
+    served = re.search(r'requests_total{code="403",method="GET"} (\S+)', admin.ask("/metrics")[1])
+    assert served is not None
+    assert float(served[1]) > 4000, "the data plane was not busy"
 
 
 def test_a_terminal_is_told_the_pages_address_once(
