@@ -1,0 +1,1 @@
+"""The data plane over real sockets: every promise of it, asserted in bytes."""

@@ -1,0 +1,176 @@
+"""One end of a TCP connection in a test's hands: every byte seen, and every way of ending it."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import cast
+
+PATIENCE_SECONDS = 5.0
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Awaited:
+    """Something that changes; whoever waits for it to be as it should looks after each change."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def change(self) -> None:
+        """Have everyone look again."""
+        self._changed.set()
+
+    async def until(self, so: Callable[[], bool]) -> None:
+        """Wait for *so*; TimeoutError when that takes longer than any test's patience."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not so():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+class Wire(asyncio.Protocol, Awaited):
+    """
+    A client of the proxy, or a connection that the proxy made to the upstream.
+
+    ``received`` is everything that ever came; the ``take`` methods return it piece by piece.
+    ``at_eof`` says that the peer has ended its half, ``lost`` that the connection is gone and
+    ``was_reset`` that it went by a reset: an answer that ends so is not whole.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = b""
+        self.at_eof = False
+        self.lost = False
+        self.was_reset = False
+        self._taken = 0
+        self._transport: asyncio.Transport
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Learn the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep *data*."""
+        self.received += data
+        self.change()
+
+    def eof_received(self) -> bool:
+        """Keep the own half open: only the test ends it."""
+        self.at_eof = True
+        self.change()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Note how it ended."""
+        self.lost = True
+        self.was_reset = isinstance(error, ConnectionResetError | BrokenPipeError)
+        self.change()
+
+    # What came.
+
+    @property
+    def unread(self) -> bytes:
+        """What has come and was not taken."""
+        return self.received[self._taken :]
+
+    async def take(self, size: int) -> bytes:
+        """Return the next *size* bytes."""
+        await self.until(lambda: len(self.unread) >= size or self.lost)
+        return self._give(size)
+
+    async def take_until(self, end: bytes) -> bytes:
+        """Return what comes up to and with *end*."""
+        await self.until(lambda: end in self.unread or self.lost)
+        assert end in self.unread, f"the connection ended after {self.unread!r}"
+        return self._give(self.unread.index(end) + len(end))
+
+    async def head(self) -> bytes:
+        """Return the next head, with its empty line."""
+        return await self.take_until(b"\r\n\r\n")
+
+    async def rest(self) -> bytes:
+        """Return what comes until the peer ends its half or the connection."""
+        await self.until(lambda: self.at_eof or self.lost)
+        return self._give(len(self.unread))
+
+    def _give(self, size: int) -> bytes:
+        taken = self.unread[:size]
+        self._taken += size
+        return taken
+
+    # What goes.
+
+    def send(self, data: bytes) -> None:
+        """Send *data*, in one segment if it fits."""
+        self._transport.write(data)
+
+    def half_close(self) -> None:
+        """Say that nothing more will come from here."""
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        """Close after everything written has been sent."""
+        self._transport.close()
+
+    def reset(self) -> None:
+        """Break the connection off, so that the peer sees an error."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    def stop_reading(self) -> None:
+        """Let the peer's bytes pile up."""
+        self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Read again."""
+        self._transport.resume_reading()
+
+    async def ended(self) -> None:
+        """Wait for the connection's end."""
+        await self.until(lambda: self.lost)
+
+
+class Script(Awaited):
+    """An upstream that does what the test says: ``accept`` gives each connection to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connections: list[Wire] = []
+        self._accepted = 0
+        self._server: asyncio.Server
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen on a free port of the loopback."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connected, host="127.0.0.1", port=self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def _connected(self) -> Wire:
+        wire = Wire()
+        self.connections.append(wire)
+        self.change()
+        return wire
+
+    async def accept(self) -> Wire:
+        """Return the next connection that the proxy makes."""
+        await self.until(lambda: len(self.connections) > self._accepted)
+        wire = self.connections[self._accepted]
+        self._accepted += 1
+        return wire
+
+    def refuse(self) -> None:
+        """Listen no more: the next connection is refused."""
+        self._server.close()
+
+    def stop(self) -> None:
+        """End everything."""
+        self._server.close()
+        for wire in self.connections:
+            if not wire.lost:
+                wire.reset()
