@@ -24,7 +24,7 @@ Rule 5: ten failed attempts in ten minutes outrank every wish for one more.
 import math
 import random
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from proxy.policy.credential import Credential
 from proxy.tokens.outcome import Exchange, Failure, Grant, Kind
@@ -275,7 +275,7 @@ class Lifecycle:
             next_try_at=next_try + behind,
             consecutive_failures=self._failures,
             flapping_for=max(0.0, self._flapping_until - now),
-            outcomes=tuple(replace(each, at=each.at + behind) for each in self._history),
+            outcomes=tuple(each.later(behind) for each in self._history),
             counts=dict(self._counts),
             issuances=self._counts["ok"],
             adoptions=self._adoptions,

@@ -33,6 +33,10 @@ class Outcome:
     excerpt: str
     duration: float
 
+    def later(self, seconds: float) -> "Outcome":
+        """Return the same with another clock's time, which is *seconds* ahead."""
+        return Outcome(self.at + seconds, self.result, self.cause, self.excerpt, self.duration)
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
