@@ -131,8 +131,8 @@ class Wire(asyncio.Protocol, Awaited):
         self._transport.resume_reading()
 
     async def ended(self) -> None:
-        """Wait for the connection's end."""
-        await self.until(lambda: self.lost)
+        """Wait until the peer has ended the connection, or at least its half."""
+        await self.until(lambda: self.at_eof or self.lost)
 
 
 class Script(Awaited):
