@@ -10,7 +10,7 @@ demo: .venv/.runtime
 	$(BIN)/bearer-proxy demo
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadgroup
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

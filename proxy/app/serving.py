@@ -25,7 +25,7 @@ from proxy.metrics import Counts, Exposition, Recent, Traffic
 from proxy.metrics.traffic import TICK_SECONDS
 from proxy.settings.address import TcpAddress, UnixAddress
 from proxy.settings.load import Loaded, load
-from proxy.tokens import Tokens
+from proxy.tokens import CacheUnavailable, Tokens
 
 _log = structlog.get_logger()
 
@@ -41,7 +41,15 @@ class Running:
         settings = loaded.settings
         tls = compose.tls_context(settings)
         self.settings = settings
-        self.tokens = Tokens(compose.issuer(settings), ProtectedSecret(loaded.secret), tls=tls)
+        try:
+            self.tokens = Tokens(
+                compose.issuer(settings),
+                ProtectedSecret(loaded.secret),
+                tls=tls,
+                cache_file=settings.token.cache_file,
+            )
+        except CacheUnavailable as error:
+            raise StartError(f"cannot use token.cache_file: {error}") from None
         self.access_log = AccessLog(
             settings.log.access, output, call_soon=asyncio.get_running_loop().call_soon
         )

@@ -64,5 +64,6 @@ class Credentials(Protocol):
         If it is still the cached one it is dropped and one fetch is forced, shared by everyone who
         reports the same. True when waiting for a replacement and replaying makes sense; False when
         the 401 should be passed on (refreshing is latched, or fresh tokens were refused as well).
+        A replacement that equals *credential* means that the issuer stands by it: pass the 401 on.
         """
         ...

@@ -21,6 +21,9 @@ from proxy.demo.command import run
 from proxy.demo.terminal import Terminal
 from tests.demo.forwarder import Forwarder, serving
 
+# The demo has ports of its own: one at a time.
+pytestmark = pytest.mark.xdist_group("fixed-ports")
+
 _DEMO = (
     "import sys; from proxy.demo.command import run; from tests.demo.forwarder import serving;"
     "sys.exit(run(False, serving))"
