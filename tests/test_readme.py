@@ -1,0 +1,129 @@
+"""What the README says is what there is."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from proxy.demo.threaded import ThreadedDemoAPI
+from proxy.errors import KINDS
+from proxy.settings import Settings, load, reference
+from tests.e2e.process import COMMAND, PATIENCE_SECONDS, ProxyProcess, clean_environment
+from tests.programs import needs
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def between(name: str) -> str:
+    """Return what stands between the comments *name* and /*name*."""
+    match = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, re.DOTALL)
+    assert match, f"no {name} in the README"
+    return match[1]
+
+
+def block(language: str, beginning: str) -> str:
+    """Return the one code block in *language* that begins so."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    (found,) = (each for each in blocks if each.startswith(beginning))
+    return str(found)
+
+
+def errors() -> str:
+    """Return the table of error codes as it should be."""
+    rows = [f"| `{kind.code}` | {kind.status} | {kind.title} |" for kind in KINDS.values()]
+    return "\n".join(["| code | status | what |", "|---|---|---|", *rows, ""])
+
+
+def test_the_configuration_table_is_the_model() -> None:
+    """
+    Every key with its default and its meaning, in the model's words.
+
+    `python -m tests.test_readme` writes the tables anew.
+    """
+    assert between("configuration") == reference.markdown()
+
+
+def test_the_error_table_is_the_one_of_the_code() -> None:
+    """
+    Every code with its status.
+    """
+    assert between("errors") == errors()
+
+
+def test_a_third_issuer_is_described_in_six_lines(tmp_path: Path) -> None:
+    """
+    The README's example loads as it is.
+    """
+    example = block("toml", "upstream.url")
+    assert len(example.splitlines()) == 6
+    path = tmp_path / "config.toml"
+    path.write_text(example)
+    loaded = load({}, {"BEARER_PROXY_TOKEN_CLIENT_SECRET": "x" * 20}, path)
+    assert loaded.settings.token.client_auth == "basic"
+    assert loaded.settings.token.extra == {"audience": "https://api.example.com"}
+
+
+def test_every_key_that_is_named_exists() -> None:
+    """
+    No key in the prose is one that was renamed.
+    """
+    tables = "|".join(Settings.model_fields)
+    prose = README.replace(between("configuration"), "")
+    named = set(re.findall(rf"`((?:{tables})\.[a-z_]+)`", prose))
+    assert named
+    assert named <= {row.key for row in reference.rows()}
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+def test_every_file_that_is_linked_exists(link: str) -> None:
+    """
+    A link to a file leads somewhere.
+    """
+    assert (ROOT / link).exists()
+
+
+@needs("curl")
+def test_two_variables_suffice(tmp_path: Path) -> None:
+    """
+    The README's first example, against the embedded API: curl gets what needs a token.
+    """
+    with ThreadedDemoAPI() as api:
+        secret = tmp_path / "secret"
+        secret.write_text(api.client_secret + "\n")
+        secret.chmod(0o600)
+        # The two, and where the API is in place of the real one.
+        environment = {
+            "BEARER_PROXY_TOKEN_CLIENT_ID": api.client_id,
+            "BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE": str(secret),
+            "BEARER_PROXY_UPSTREAM_URL": api.url,
+        }
+        with ProxyProcess(environment, tmp_path) as process:
+            said = process.wait_for("proxy.ready")["detail"]
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+ → http://\S+/v1 token valid \d+s", said)
+            answer = subprocess.run(
+                ["curl", "-s", f"{process.url}/transactions"],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=PATIENCE_SECONDS,
+            )
+            assert '"success"' in answer.stdout
+        for arguments in (["check"], ["check", "--online"], ["config", "show"]):
+            done = subprocess.run(
+                [str(COMMAND), *arguments],
+                env=clean_environment(environment),
+                check=False,
+                capture_output=True,
+                timeout=PATIENCE_SECONDS,
+            )
+            assert done.returncode == 0
+
+
+if __name__ == "__main__":
+    text = README
+    for name, table in (("configuration", reference.markdown()), ("errors", errors())):
+        old, new = (f"<!-- {name} -->\n{each}<!-- /{name} -->" for each in (between(name), table))
+        text = text.replace(old, new)
+    (ROOT / "README.md").write_text(text)
