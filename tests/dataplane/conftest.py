@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from proxy.dataplane import Destination
 from tests.dataplane.rig import Rig, Setup
 
-Start = Callable[[Setup], Awaitable[Rig]]
+Start = Callable[..., Awaitable[Rig]]
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +24,10 @@ async def start(no_task_is_left: None) -> AsyncIterator[Start]:
     """Start a rig that is set up in another way than ``rig``."""
     rigs: list[Rig] = []
 
-    async def begin(setup: Setup) -> Rig:
+    async def begin(setup: Setup, destination: Callable[[int], Destination] | None = None) -> Rig:
         rig = Rig()
-        await rig.start(setup)
         rigs.append(rig)
+        await rig.start(setup, destination)
         return rig
 
     yield begin

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from proxy.dataplane import Address, Destination, Limits, Listener, Plane, Pool, Route
@@ -173,6 +173,7 @@ class Setup:
     send_via: bool = True
     refuse_inbound: bool = False
     limits: Limits = field(default_factory=Limits)
+    replay_max_bytes: int = 65536
     wait_seconds: float = 30
     connections: int = 64
     queue: int = 64
@@ -191,8 +192,10 @@ class Rig:
         self.listener: Listener
         self.port = 0
 
-    async def start(self, setup: Setup, destination: Destination | None = None) -> None:
-        """Start both servers."""
+    async def start(
+        self, setup: Setup, destination: Callable[[int], Destination] | None = None
+    ) -> None:
+        """Start both servers; *destination* makes another one of the upstream's port."""
         await self.upstream.start()
         rules = Rules(
             base=Base(
@@ -213,10 +216,14 @@ class Rig:
             Route(
                 rules=rules,
                 credentials=self.credentials,
-                pool=Pool(destination or self._destination(setup, rules.base)),
+                pool=Pool(
+                    destination(self.upstream.port)
+                    if destination
+                    else self._destination(setup, rules.base)
+                ),
                 wait_seconds=setup.wait_seconds,
             ),
-            limits=setup.limits,
+            limits=replace(setup.limits, replay_max_bytes=setup.replay_max_bytes),
             journal=self.journal,
         )
         self.listener = Listener(self.plane)
@@ -287,21 +294,21 @@ class Rig:
         for wire in self.clients:
             if not wire.lost:
                 wire.reset()
-        await self._settled(lambda: not self.plane.connections, "client connections")
-        await self._settled(lambda: not self.pool.busy_count, "busy upstream connections")
-        await self._settled(lambda: not self.pool.queued_count, "requests in line")
+        await self.turns(lambda: not self.plane.connections, "client connections left over")
+        await self.turns(lambda: not self.pool.busy_count, "busy upstream connections left over")
+        await self.turns(lambda: not self.pool.queued_count, "requests left in line")
         assert not self.credentials.listeners
         self.listener.stop()
         self.plane.close()
         self.upstream.stop()
 
-    async def _settled(self, so: Callable[[], bool], what: str) -> None:
-        """See *so* come about: an abort takes some turns of the loop."""
+    async def turns(self, so: Callable[[], bool], otherwise: str) -> None:
+        """See *so* come about, in as many turns of the loop as that takes; fail with *otherwise*."""
         for _ in range(_TURNS):
             if so():
                 return
             await asyncio.sleep(0)
-        raise AssertionError(f"{what} left over")
+        raise AssertionError(otherwise)
 
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"

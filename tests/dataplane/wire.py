@@ -43,6 +43,7 @@ class Wire(asyncio.Protocol, Awaited):
         self.at_eof = False
         self.lost = False
         self.was_reset = False
+        self.is_full = False  # the peer does not take what was sent
         self._taken = 0
         self._transport: asyncio.Transport
 
@@ -67,6 +68,16 @@ class Wire(asyncio.Protocol, Awaited):
         """Note how it ended."""
         self.lost = True
         self.was_reset = isinstance(error, ConnectionResetError | BrokenPipeError)
+        self.change()
+
+    def pause_writing(self) -> None:
+        """Note that the peer takes no more."""
+        self.is_full = True
+        self.change()
+
+    def resume_writing(self) -> None:
+        """Note that it does again."""
+        self.is_full = False
         self.change()
 
     # What came.
