@@ -42,12 +42,17 @@ class Base:
         return (self.scheme + b"://" + self.authority + self.path).decode("ascii")
 
     def names(self, scheme: bytes, authority: bytes) -> bool:
-        """Tell whether *authority* is the upstream's; http is what ``http_proxy=`` makes of it."""
+        """
+        Tell whether *authority* is the upstream's.
+
+        An https upstream on its usual port may be asked for as http on the usual one: that is what
+        ``http_proxy=`` makes of it.
+        """
         host, port = _split(authority)
         own_host, own_port = _split(self.authority)
-        default = _DEFAULT_PORTS[scheme.lower()]
-        own = own_port or _DEFAULT_PORTS[self.scheme]
-        return host == own_host and (port or default) in (own, default)
+        usual, own_usual = _DEFAULT_PORTS[scheme.lower()], _DEFAULT_PORTS[self.scheme]
+        asked, own = port or usual, own_port or own_usual
+        return host == own_host and (asked == own or (asked == usual and own == own_usual))
 
 
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
