@@ -294,16 +294,22 @@ class Rig:
         for wire in self.clients:
             if not wire.lost:
                 wire.reset()
-        await self.turns(lambda: not self.plane.connections, "client connections left over")
-        await self.turns(lambda: not self.pool.busy_count, "busy upstream connections left over")
-        await self.turns(lambda: not self.pool.queued_count, "requests left in line")
-        assert not self.credentials.listeners
-        self.listener.stop()
-        self.plane.close()
-        self.upstream.stop()
+        try:
+            await self.turns(lambda: not self.plane.connections, "client connections left over")
+            await self.turns(
+                lambda: not self.pool.busy_count, "busy upstream connections left over"
+            )
+            await self.turns(lambda: not self.pool.queued_count, "requests left in line")
+            assert not self.credentials.listeners
+        finally:
+            self.listener.stop()
+            self.plane.close()
+            self.upstream.stop()
+            for connection in tuple(self.plane.connections):
+                connection.abort()
 
     async def turns(self, so: Callable[[], bool], otherwise: str) -> None:
-        """See *so* come about, in as many turns of the loop as that takes; fail with *otherwise*."""
+        """See *so* come about in as many turns of the loop as it takes; say *otherwise* if not."""
         for _ in range(_TURNS):
             if so():
                 return

@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 PATIENCE_SECONDS = 5.0
@@ -37,8 +39,9 @@ class Wire(asyncio.Protocol, Awaited):
     ``was_reset`` that it went by a reset: an answer that ends so is not whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Callable[["Wire"], None] | None = None) -> None:
         super().__init__()
+        self._opened = opened
         self.received = b""
         self.at_eof = False
         self.lost = False
@@ -52,6 +55,8 @@ class Wire(asyncio.Protocol, Awaited):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn the transport."""
         self._transport = cast(asyncio.Transport, transport)
+        if self._opened is not None:
+            self._opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Keep *data*."""
@@ -156,17 +161,17 @@ class Script(Awaited):
         self._server: asyncio.Server
         self.port = 0
 
-    async def start(self) -> None:
-        """Listen on a free port of the loopback."""
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on a free port of the loopback; on the same one if it is not the first time."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connected, host="127.0.0.1", port=self.port)
+        self._server = await loop.create_server(
+            partial(Wire, self._connected), host="127.0.0.1", port=self.port, ssl=tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def _connected(self) -> Wire:
-        wire = Wire()
+    def _connected(self, wire: Wire) -> None:
         self.connections.append(wire)
         self.change()
-        return wire
 
     async def accept(self) -> Wire:
         """Return the next connection that the proxy makes."""

@@ -1,0 +1,355 @@
+"""Every error that the proxy answers itself, provoked over the wire."""
+
+import json
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+import trustme
+
+from proxy.dataplane import Destination, Limits
+from proxy.errors import KINDS, ProxyError
+from proxy.policy import access
+from proxy.policy.admission import Admission
+from tests.dataplane.conftest import Start
+from tests.dataplane.rig import Rig, Setup, get, lines_of, ok, own_answer, post, request, values
+
+Provoke = Callable[[Start], Awaitable[tuple[Rig, bytes]]]
+
+
+def _refusal(asked: bytes, setup: Setup | None = None) -> Provoke:
+    """Provoke an error of which the upstream does not hear."""
+
+    async def provoke(start: Start) -> tuple[Rig, bytes]:
+        rig = await start(setup or Setup())
+        return rig, await rig.refused(asked)
+
+    return provoke
+
+
+def _shortage(code: str) -> Provoke:
+    """Provoke an error by having no token, for the reason of *code*."""
+
+    async def provoke(start: Start) -> tuple[Rig, bytes]:
+        rig: Rig = await start(Setup())
+        rig.credentials.reason = ProxyError(code, "So it is.", retry_after=7)
+        rig.credentials.take_away(coming=False)
+        answer = await rig.refused(get())
+        assert values(answer, b"Retry-After") == [b"7"]
+        return rig, answer
+
+    return provoke
+
+
+def _answer(said: bytes, setup: Setup | None = None, *, close: bool = False) -> Provoke:
+    """Provoke an error by what the upstream says."""
+
+    async def provoke(start: Start) -> tuple[Rig, bytes]:
+        rig = await start(setup or Setup())
+        client, upstream = await rig.ask(get())
+        await upstream.head()
+        upstream.send(said)
+        if close:
+            upstream.close()
+        return rig, await own_answer(client)
+
+    return provoke
+
+
+async def _unreachable(start: Start) -> tuple[Rig, bytes]:
+    rig = await start(Setup())
+    rig.upstream.refuse()
+    return rig, await rig.refused(get())
+
+
+async def _unresolved(start: Start) -> tuple[Rig, bytes]:
+    rig = await start(Setup(host="api.invalid"))
+    return rig, await rig.refused(get())
+
+
+def _tls(port: int) -> Destination:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return Destination(
+        name="https://upstream", host="127.0.0.1", port=port, tls=tls, connect_timeout_seconds=0.1
+    )
+
+
+async def _no_tls(start: Start) -> tuple[Rig, bytes]:
+    rig = await start(Setup(), lambda port: replace(_tls(port), connect_timeout_seconds=5))
+    client, upstream = await rig.ask(get())
+    upstream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    return rig, await own_answer(client)
+
+
+async def _tls_broken_off(start: Start) -> tuple[Rig, bytes]:
+    rig = await start(Setup(), lambda port: replace(_tls(port), connect_timeout_seconds=5))
+    client, upstream = await rig.ask(get())
+    await upstream.take(1)
+    upstream.reset()
+    return rig, await own_answer(client)
+
+
+async def _silent_connect(start: Start) -> tuple[Rig, bytes]:
+    rig = await start(Setup(), _tls)
+    client, upstream = await rig.ask(get())
+    answer = await own_answer(client)
+    await upstream.ended()
+    assert b"authorization" not in upstream.received.lower()
+    return rig, answer
+
+
+async def _silent(start: Start) -> tuple[Rig, bytes]:
+    rig = await start(Setup(limits=Limits(response_head_seconds=0.1)))
+    client, upstream = await rig.ask(get())
+    answer = await own_answer(client)
+    await upstream.ended()
+    return rig, answer
+
+
+async def _slow_body(start: Start) -> tuple[Rig, bytes]:
+    rig = await start(Setup(limits=Limits(body_idle_seconds=0.1)))
+    client, upstream = await rig.ask(request(b"POST", b"/", b"Content-Length: 9", body=b"begun"))
+    answer = await own_answer(client)
+    await upstream.ended()
+    return rig, answer
+
+
+async def _long_chunked_body(start: Start) -> tuple[Rig, bytes]:
+    rig = await start(Setup(body_bytes=8))
+    chunk = b"5\r\nhello\r\n"
+    client, upstream = await rig.ask(
+        request(b"POST", b"/", b"Transfer-Encoding: chunked", body=chunk)
+    )
+    await upstream.take_until(chunk)
+    client.send(chunk)
+    answer = await own_answer(client)
+    assert await upstream.rest() == b""
+    return rig, answer
+
+
+async def _broken_chunked_body(start: Start) -> tuple[Rig, bytes]:
+    rig = await start(Setup())
+    client, upstream = await rig.ask(request(b"POST", b"/", b"Transfer-Encoding: chunked"))
+    await upstream.head()
+    client.send(b"nonsense\r\n")
+    answer = await own_answer(client)
+    assert await upstream.rest() == b""
+    return rig, answer
+
+
+async def _line_full(start: Start) -> tuple[Rig, bytes]:
+    rig: Rig = await start(Setup(connections=1, queue=0))
+    await (await rig.ask(get()))[1].head()
+    client = await rig.client()
+    client.send(get())
+    return rig, await own_answer(client)
+
+
+async def _line_slow(start: Start) -> tuple[Rig, bytes]:
+    rig: Rig = await start(Setup(connections=1, limits=Limits(queue_seconds=0.1)))
+    await (await rig.ask(get()))[1].head()
+    client = await rig.client()
+    client.send(get())
+    return rig, await own_answer(client)
+
+
+async def _crowded(start: Start) -> tuple[Rig, bytes]:
+    rig: Rig = await start(Setup(limits=Limits(connections=1)))
+    await (await rig.ask(get()))[1].head()
+    return rig, await own_answer(await rig.client())
+
+
+async def _draining(start: Start) -> tuple[Rig, bytes]:
+    rig: Rig = await start(Setup())
+    assert await rig.plane.drain(1) == 0
+    return rig, await rig.refused(get())
+
+
+_READ_ONLY = access.rules(methods=("GET",), allow_paths=(), deny_paths=("/secret",))
+_INTERIM = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+
+ROWS: list[tuple[str, str, Provoke]] = [
+    ("bad_request", "no HTTP", _refusal(b"\x16\x03\x01\x02\x00\x01")),
+    ("bad_request", "version", _refusal(b"GET / HTTP/1.2\r\nHost: localhost\r\n\r\n")),
+    ("bad_request", "no Host", _refusal(b"GET / HTTP/1.1\r\n\r\n")),
+    ("bad_request", "two Hosts", _refusal(get(b"/", b"Host: localhost"))),
+    ("bad_request", "bare LF", _refusal(b"GET / HTTP/1.1\nHost: localhost\n\n")),
+    ("bad_request", "folded", _refusal(get(b"/", b"A: b", b" c"))),
+    ("bad_request", "space before colon", _refusal(get(b"/", b"A : b"))),
+    ("bad_request", "dot segment", _refusal(get(b"/a/../b"))),
+    ("bad_request", "coded dot segment", _refusal(get(b"/a/%2e%2E/b"))),
+    ("bad_request", "two lengths", _refusal(post(b"a", b"Content-Length: 2"))),
+    ("bad_request", "both framings", _refusal(post(b"a", b"Transfer-Encoding: chunked"))),
+    ("bad_request", "other coding", _refusal(request(b"POST", b"/", b"Transfer-Encoding: gzip"))),
+    (
+        "bad_request",
+        "forbidden trailer",
+        _refusal(
+            request(
+                b"POST",
+                b"/",
+                b"Transfer-Encoding: chunked",
+                body=b"0\r\nAuthorization: Bearer x\r\n\r\n",
+            )
+        ),
+    ),
+    ("bad_request", "chunk size", _broken_chunked_body),
+    (
+        "bad_request",
+        "own Authorization",
+        _refusal(get(b"/", b"Authorization: x"), Setup(refuse_inbound=True)),
+    ),
+    ("request_timeout", "head", _refusal(b"GET", Setup(limits=Limits(head_seconds=0.1)))),
+    ("request_timeout", "body", _slow_body),
+    ("host_not_allowed", "", _refusal(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")),
+    ("host_not_allowed", "absolute", _refusal(get(b"http://example.com/"))),
+    ("origin_not_allowed", "site", _refusal(get(b"/", b"Sec-Fetch-Site: cross-site"))),
+    ("origin_not_allowed", "origin", _refusal(get(b"/", b"Origin: https://example.com"))),
+    (
+        "origin_not_allowed",
+        "another than allowed",
+        _refusal(
+            get(b"/", b"Origin: https://example.com.evil"),
+            Setup(admission=Admission(origins=frozenset({b"https://example.com"}))),
+        ),
+    ),
+    ("method_not_allowed", "CONNECT", _refusal(request(b"CONNECT", b"localhost:1"))),
+    ("method_not_allowed", "rule", _refusal(post(b""), Setup(access=_READ_ONLY))),
+    ("path_not_allowed", "", _refusal(get(b"/secret"), Setup(access=_READ_ONLY))),
+    (
+        "token_endpoint_blocked",
+        "",
+        _refusal(get(b"/token"), Setup(path=b"/v1", blocked=frozenset({b"/v1/token"}))),
+    ),
+    ("target_too_long", "", _refusal(get(b"/" + b"a" * 20), Setup(target_bytes=20))),
+    (
+        "head_too_large",
+        "whole",
+        _refusal(get(b"/", b"A: " + b"b" * 300), Setup(limits=Limits(head_bytes=200))),
+    ),
+    (
+        "head_too_large",
+        "begun",
+        _refusal(b"GET /" + b"a" * 300, Setup(limits=Limits(head_bytes=200))),
+    ),
+    ("head_too_large", "fields", _refusal(get(b"/", b"A: b", b"C: d"), Setup(head_fields=2))),
+    ("body_too_large", "told", _refusal(post(b"123456789"), Setup(body_bytes=8))),
+    ("body_too_large", "found", _long_chunked_body),
+    ("loop_detected", "", _refusal(get(b"/", b"Via: 1.1 a, 1.1 bearer-proxy"))),
+    ("token_pending", "", _shortage("token_pending")),
+    ("issuer_unreachable", "", _shortage("issuer_unreachable")),
+    ("issuer_rate_limited", "", _shortage("issuer_rate_limited")),
+    ("credentials_rejected", "", _shortage("credentials_rejected")),
+    ("issuer_bad_response", "", _shortage("issuer_bad_response")),
+    ("upstream_unreachable", "", _unreachable),
+    ("upstream_tls_failed", "no TLS", _no_tls),
+    ("upstream_tls_failed", "broken off", _tls_broken_off),
+    ("upstream_dns_failed", "", _unresolved),
+    ("upstream_closed", "", _answer(b"", close=True)),
+    ("upstream_bad_response", "no HTTP", _answer(b"SSH-2.0-x\r\n")),
+    ("upstream_bad_response", "status", _answer(b"HTTP/1.1 99 Low\r\n\r\n")),
+    ("upstream_bad_response", "bare LF", _answer(b"HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n")),
+    ("upstream_bad_response", "two lengths", _answer(ok(b"a", b"Content-Length: 2"))),
+    ("upstream_bad_response", "both framings", _answer(ok(b"a", b"Transfer-Encoding: chunked"))),
+    ("upstream_bad_response", "head size", _answer(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 140000)),
+    ("upstream_bad_response", "fields", _answer(ok(b"a", *[b"A: b"] * 300))),
+    (
+        "upstream_bad_response",
+        "chunk with its head",
+        _answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
+    ),
+    ("upstream_bad_response", "switch", _answer(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")),
+    ("upstream_timeout", "answer", _silent),
+    ("upstream_timeout", "connect", _silent_connect),
+    ("overloaded", "line full", _line_full),
+    ("overloaded", "line slow", _line_slow),
+    ("overloaded", "clients", _crowded),
+    ("draining", "", _draining),
+]
+_REFINED = {
+    ("upstream_timeout", "connect"): "connection_timeout",
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "provoke"), ROWS, ids=[f"{code}-{why}".strip("-") for code, why, _ in ROWS]
+)
+async def test_an_error_says_what_it_is(
+    start: Start, code: str, why: str, provoke: Provoke
+) -> None:
+    """Status, body, Proxy-Status and journal agree, and a 503 says when to come again."""
+    rig, answer = await provoke(start)
+    kind = KINDS[code]
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert lines_of(head)[0].startswith(b"HTTP/1.1 %d " % kind.status)
+    assert values(head, b"Content-Type") == [b"application/problem+json"]
+    assert values(head, b"Cache-Control") == [b"no-store"]
+    assert body.endswith(b"}\n")
+    problem = json.loads(body)
+    assert (problem["code"], problem["status"], problem["title"]) == (code, kind.status, kind.title)
+    assert problem["detail"]
+    refined = _REFINED.get((code, why), kind.proxy_status)
+    [said] = values(head, b"Proxy-Status")
+    assert said.startswith(b"bearer-proxy; error=%b; details=" % refined.encode())
+    assert [value.isdigit() for value in values(head, b"Retry-After")] == [True] * (
+        kind.status == 503
+    )
+    [request_id] = values(head, b"X-Request-Id")
+    assert problem["instance"] == f"urn:request:{request_id.decode()}"
+    records = {record.request_id: record for record in await rig.journal.told()}
+    record = records[request_id]
+    assert (record.status, record.side, record.error) == (kind.status, kind.side, code)
+
+
+def test_every_error_has_been_provoked() -> None:
+    """A kind without a row here is one that nobody has seen."""
+    assert {code for code, _, _ in ROWS} == set(KINDS)
+
+
+async def test_a_certificate_that_is_not_trusted_is_told_as_that(start: Start) -> None:
+    """RFC 9209 has a word for it, and the detail the reason; no byte of a request was sent."""
+    rig: Rig = await start(Setup(), lambda port: replace(_tls(port), connect_timeout_seconds=5))
+    rig.upstream.refuse()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    await rig.upstream.start(context)
+    client = await rig.client()
+    client.send(get())
+    answer = await own_answer(client)
+    assert b'"code": "upstream_tls_failed"' in answer
+    assert b"error=tls_certificate_error" in answer
+    assert not any(wire.received for wire in rig.upstream.connections)
+
+
+async def test_an_error_to_head_has_no_body(rig: Rig) -> None:
+    """Its length is told all the same, and the connection goes on."""
+    rig.credentials.take_away(coming=False)
+    client = await rig.client()
+    client.send(request(b"HEAD", b"/"))
+    head = await client.head()
+    assert int(values(head, b"Content-Length")[0]) > 0
+    client.send(get())
+    assert (await own_answer(client)).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_a_refused_body_does_not_become_a_request(rig: Rig) -> None:
+    """What follows a refused head is discarded with its connection."""
+    rig.credentials.take_away(coming=False)
+    client = await rig.client()
+    client.send(request(b"POST", b"/", b"Content-Length: 100"))
+    answer = await client.rest()
+    assert values(answer, b"Connection") == [b"close"]
+    client.send(get(b"/smuggled"))
+    rig.credentials.give("token")
+    client.close()
+    await rig.turns(lambda: not rig.plane.connections, "still open")
+    assert len(rig.journal.records) == 1
+    assert not rig.upstream.connections
+
+
+async def test_too_many_interim_answers_are_a_loop(rig: Rig) -> None:
+    """After 32 of them the upstream is given up."""
+    answer = await rig.heard(_INTERIM * 40)
+    assert answer.count(b"HTTP/1.1 103 ") == 32
+    assert b'"code": "upstream_bad_response"' in answer
