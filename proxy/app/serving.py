@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -15,13 +16,13 @@ from proxy.admin import server, token
 from proxy.app import compose
 from proxy.app.compose import StartError
 from proxy.app.console import AppConsole
-from proxy.app.journal import Journal
+from proxy.app.journal import LATER_SECONDS, Journal
 from proxy.app.secret import ProtectedSecret
 from proxy.app.view import Viewer
 from proxy.app.vitals import AppVitals, RefreshWatch, Reload, duration, readings
 from proxy.dataplane import Listener, Plane, Pool, Route
 from proxy.log import AccessLog, Output
-from proxy.metrics import Counts, Exposition, Recent, Traffic
+from proxy.metrics import Counts, Exposition, Readings, Recent, Traffic
 from proxy.metrics.traffic import TICK_SECONDS
 from proxy.settings.address import TcpAddress, UnixAddress
 from proxy.settings.load import Loaded, load
@@ -50,11 +51,12 @@ class Running:
             )
         except CacheUnavailable as error:
             raise StartError(f"cannot use token.cache_file: {error}") from None
-        self.access_log = AccessLog(
-            settings.log.access, output, call_soon=asyncio.get_running_loop().call_soon
-        )
+        # What it is told of comes in batches, each with a flush at its end.
+        self.access_log = AccessLog(settings.log.access, output, call_soon=lambda _: None)
         self.counts = Counts()
         self.recent = Recent(settings.admin.recent_requests)
+        later = partial(asyncio.get_running_loop().call_later, LATER_SECONDS)
+        self.journal = Journal(self.counts, self.recent, self.access_log, later=later)
         self.plane = Plane(
             Route(
                 rules=compose.rules(settings),
@@ -63,17 +65,19 @@ class Running:
                 wait_seconds=settings.token.wait_seconds,
             ),
             limits=compose.limits(settings),
-            journal=Journal(self.counts, self.recent, self.access_log),
+            journal=self.journal,
         )
         self.vitals = AppVitals(self.plane, self.tokens.snapshot)
         self.reload = Reload(time.time())
         self._exposition = Exposition(
             self.counts,
-            lambda: readings(self.plane, self.tokens.snapshot(), self.reload),
+            self._readings,
             version=__version__,
         )
         self._traffic = Traffic(self.counts, now=time.time())
-        self.viewer = Viewer(loaded, self.plane, self.recent, self._traffic, self.reload)
+        self.viewer = Viewer(
+            loaded, self.plane, self.recent, self._traffic, self.reload, settle=self.journal.flush
+        )
         self.console = AppConsole(
             self.viewer, self.tokens, listen=lambda: self.addresses, begin_drain=self._begin_drain
         )
@@ -178,10 +182,15 @@ class Running:
             return
         stack.callback(token.forget, self._admin_token, path)
 
+    def _readings(self) -> Readings:
+        self.journal.flush()
+        return readings(self.plane, self.tokens.snapshot(), self.reload)
+
     def _tick_later(self) -> None:
         self._tick_timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
+        self.journal.flush()
         self._traffic.tick(time.time())
         self._tick_later()
 
@@ -253,7 +262,7 @@ async def serving(loaded: Loaded, output: Output) -> AsyncIterator[Running]:
         _log.warning("configuration.questionable", detail=warning)
     async with AsyncExitStack() as stack:
         running = Running(loaded, output)
-        stack.callback(running.access_log.flush)
+        stack.callback(running.journal.flush)
         await running.start(stack)
         yield running
         await running.drain(loaded.settings.drain.timeout_seconds)

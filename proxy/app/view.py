@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from proxy import __version__
@@ -25,20 +26,33 @@ _A_FEW = 3
 
 
 class Viewer:
-    """Makes the View; *loaded* is replaced when another configuration is in force."""
+    """
+    Makes the View; *loaded* is replaced when another configuration is in force.
+
+    *settle* is called first, so that what is seen is the state of now.
+    """
 
     def __init__(
-        self, loaded: Loaded, plane: Plane, recent: Recent, traffic: Traffic, reload: Reload
+        self,
+        loaded: Loaded,
+        plane: Plane,
+        recent: Recent,
+        traffic: Traffic,
+        reload: Reload,
+        *,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         self.loaded = loaded
         self._plane = plane
         self._recent = recent
         self._traffic = traffic
         self._reload = reload
+        self._settle = settle
         self._started_at = time.time()
 
     def look(self, snapshot: Snapshot, listen: tuple[str, ...]) -> View:
         """Return the state of now; *listen* are the addresses bound."""
+        self._settle()
         settings = self.loaded.settings
         load, pool = self._plane.load(), self._plane.route.pool
         upstream = self._upstream()
