@@ -251,3 +251,16 @@ async def test_a_client_that_pipelines_without_end_is_not_read(rig: Rig) -> None
     rig.upstream.refuse()
     upstream.reset()
     await own_answer(client)
+
+
+async def test_small_writes_are_not_held_back(rig: Rig) -> None:
+    """A hint and its answer do not wait for the client's delayed acknowledgement (40 ms)."""
+    began = asyncio.get_running_loop().time()
+    client, upstream = await rig.ask(get())
+    for _ in range(25):
+        await upstream.head()
+        upstream.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" + ok(b"x"))
+        await client.head()
+        await own_answer(client)
+        client.send(get())
+    assert asyncio.get_running_loop().time() - began < 0.5

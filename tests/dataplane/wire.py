@@ -34,7 +34,7 @@ class Wire(asyncio.Protocol, Awaited):
     """
     A client of the proxy, or a connection that the proxy made to the upstream.
 
-    ``received`` is everything that ever came; the ``take`` methods return it piece by piece.
+    ``unread`` is what came and was not taken; the ``take`` methods return it piece by piece.
     ``at_eof`` says that the peer has ended its half, ``lost`` that the connection is gone and
     ``was_reset`` that it went by a reset: an answer that ends so is not whole.
     """
@@ -42,12 +42,12 @@ class Wire(asyncio.Protocol, Awaited):
     def __init__(self, opened: Callable[["Wire"], None] | None = None) -> None:
         super().__init__()
         self._opened = opened
-        self.received = b""
+        self.unread = bytearray()
+        self._pieces: list[bytes] = []
         self.at_eof = False
         self.lost = False
         self.was_reset = False
         self.is_full = False  # the peer does not take what was sent
-        self._taken = 0
         self._transport: asyncio.Transport
 
     # Called by the event loop.
@@ -60,7 +60,8 @@ class Wire(asyncio.Protocol, Awaited):
 
     def data_received(self, data: bytes) -> None:
         """Keep *data*."""
-        self.received += data
+        self._pieces.append(data)
+        self.unread += data
         self.change()
 
     def eof_received(self) -> bool:
@@ -88,9 +89,9 @@ class Wire(asyncio.Protocol, Awaited):
     # What came.
 
     @property
-    def unread(self) -> bytes:
-        """What has come and was not taken."""
-        return self.received[self._taken :]
+    def received(self) -> bytes:
+        """Everything that ever came."""
+        return b"".join(self._pieces)
 
     async def take(self, size: int) -> bytes:
         """Return the next *size* bytes."""
@@ -113,8 +114,8 @@ class Wire(asyncio.Protocol, Awaited):
         return self._give(len(self.unread))
 
     def _give(self, size: int) -> bytes:
-        taken = self.unread[:size]
-        self._taken += size
+        taken = bytes(self.unread[:size])
+        del self.unread[:size]
         return taken
 
     # What goes.
