@@ -6,6 +6,7 @@ the next request's (pipelining); they wait, and beyond a bound the client does.
 """
 
 import asyncio
+import select
 import socket
 import struct
 import time
@@ -205,14 +206,21 @@ class Downstream(asyncio.Protocol):
 
     def _understand(self, line: bytes, block: bytes) -> Asked:
         """Take a head apart, as far as it is another than the last one; raise Malformed."""
-        rules = self._plane.route.rules
-        method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
-        received = self._received
-        if received is None or block != self._block or minor != received.minor:
-            received = verdict.read(block, minor=minor, rules=rules, local=self._local)
-        asked = verdict.ask(method, target, received, rules)
-        self._line, self._block, self._received, self._asked = line, block, received, asked
-        return asked
+        asked, received = self._asked, self._received
+        known = verdict.again(asked, block) if asked is not None and line == self._line else None
+        if known is None:
+            rules = self._plane.route.rules
+            method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
+            if received is None or minor != received.minor:
+                received = None
+            elif block != self._block:
+                received = verdict.reread(block, received)
+            if received is None:
+                received = verdict.read(block, minor=minor, rules=rules, local=self._local)
+            known = verdict.ask(method, target, received, rules)
+        self._line, self._block = line, block
+        self._received, self._asked = known.received, known
+        return known
 
     def _wait_for_head(self, data: bytes, known: int) -> None:
         """Keep an incomplete head, unless it is too long or can't become one."""
@@ -224,7 +232,9 @@ class Downstream(asyncio.Protocol):
         elif reason := message.hopeless(data, known=known):
             self._refuse(verdict.malformed(Malformed(reason)))
         else:
-            if not self._buffer:
+            # From its first byte on: a client that drips gets no more time with every drop. A lone
+            # CR is no beginning yet, but perhaps half of an empty line.
+            if not known and data != b"\r":
                 self._since = time.monotonic()
             self._buffer = data
 
@@ -321,15 +331,27 @@ class Downstream(asyncio.Protocol):
         """Close at once."""
         self._transport.abort()
 
+    def _is_gone(self, exchange: Exchange) -> bool:
+        """Tell whether the client left while it is not read from, which no event tells then."""
+        gone = select.POLLHUP | select.POLLERR
+        if not exchange.tunnelling:
+            gone |= getattr(select, "POLLRDHUP", 0)  # Linux
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), gone)
+        return bool(poll.poll(0))
+
     def sweep(self, now: float) -> None:
         """Act on whatever is overdue."""
         limits = self._plane.limits
         if self._exchange is not None:
-            self._exchange.sweep(now)
+            if self.gate.reasons and self._is_gone(self._exchange):
+                self._transport.abort()
+            else:
+                self._exchange.sweep(now)
         elif self._until:
             if now >= self._until:
                 self._transport.abort()
-        elif self._buffer:
+        elif self._buffer not in (b"", b"\r"):
             if 0 < limits.head_seconds <= now - self._since:
                 self._refuse(_head_too_slow(limits.head_seconds))
         elif 0 < limits.keep_alive_seconds <= now - self._since:

@@ -126,6 +126,16 @@ class Pool:
         """Tell whether another connection may be made."""
         return len(self._open) + self._connecting < self.destination.connections
 
+    def connecting(self, task: asyncio.Task[None]) -> None:
+        """Count *task* as a connection, from now until it has made one or failed to."""
+        self._connecting += 1
+        task.add_done_callback(self._connected)
+
+    def _connected(self, _: asyncio.Task[None]) -> None:
+        self._connecting -= 1
+        if self._line:
+            self._serve_next()
+
     def stand_in_line(self, request: Waiting) -> bool:
         """Have *request* told when there is room; False if too many wait already."""
         if len(self._line) >= self.destination.queue:
@@ -167,18 +177,11 @@ class Pool:
 
     async def connect(self) -> Upstream:
         """Return a new connection, or raise the ProxyError that says why there is none."""
-        self._connecting += 1
         try:
-            upstream = await self._connect_in_time()
+            return await self._connect_in_time()
         except ProxyError as error:
             self.last_error = (time.time(), error)
             raise
-        finally:
-            self._connecting -= 1
-            if self._line:
-                # Not before whoever waits for this connection has taken it.
-                asyncio.get_running_loop().call_soon(self._serve_next)
-        return upstream
 
     async def _connect_in_time(self) -> Upstream:
         destination = self.destination
@@ -193,7 +196,7 @@ class Pool:
                 hint="Check the network between here and the upstream, and upstream.url.",
                 proxy_status="connection_timeout",
             ) from None
-        except (OSError, ssl.CertificateError) as error:
+        except (OSError, ssl.CertificateError, UnicodeError) as error:
             raise _translated(error, destination) from error
 
     async def _connect(self) -> Upstream:
@@ -249,7 +252,7 @@ def _translated(error: Exception, destination: Destination) -> ProxyError:
             f"No TLS session with {name}: {error.reason or 'handshake failed'}.",
             hint="Does the upstream speak TLS on this port?",
         )
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):  # the latter for labels of over 63 bytes
         return ProxyError(
             "upstream_dns_failed",
             f"The name {destination.host} could not be resolved.",

@@ -159,10 +159,11 @@ class Sending(ABC):
             self._stop_listening = None
         self._deadline = 0.0
 
-    def _send(self, forward: Forward) -> None:
+    def _send(self, forward: Forward, *, fresh: bool = False) -> None:
+        """Send *forward* on an idle connection, unless it has to be a *fresh* one."""
         self._credential = forward.credential
         pool = self._plane.route.pool
-        upstream = pool.lease(certain=not self._asked.repeatable)
+        upstream = None if fresh else pool.lease(certain=not self._asked.repeatable)
         if upstream is not None:
             self.attach(upstream, self._head_of(forward))
         elif pool.has_room:
@@ -191,6 +192,7 @@ class Sending(ABC):
 
     def _connect(self, head: bytes) -> None:
         self._connecting = asyncio.get_running_loop().create_task(self._connect_and_attach(head))
+        self._plane.route.pool.connecting(self._connecting)
 
     async def _connect_and_attach(self, head: bytes) -> None:
         try:
@@ -240,8 +242,7 @@ class Sending(ABC):
         self._send_again()
         decided = self._judge()
         if isinstance(decided, Forward):
-            self._credential = decided.credential
-            self._connect(self._head_of(decided))
+            self._send(decided, fresh=True)
         elif isinstance(decided, Refuse):
             self.give_up(decided.error)
 

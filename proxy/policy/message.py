@@ -27,6 +27,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + _VALUE + r
 _BLOCK = re.compile(rb"(?:" + TOKEN + rb":" + _VALUE + rb"\r\n)*")
 _FIELD = re.compile(rb"([^:]+):[ \t]*([^\r]*)\r\n")
 _SAFE_TOKEN = re.compile(TOKEN)
+_SAFE_VALUE = re.compile(_VALUE)
 _BARE_LF = re.compile(rb"(?<!\r)\n|^[ \t]|\r[^\n]|\x00")
 
 
@@ -92,6 +93,11 @@ def hopeless(partial: bytes, *, known: int = 0) -> str:
 def is_token(name: bytes) -> bool:
     """Tell whether *name* may be a field name or a method (RFC 9110 section 5.6.2)."""
     return _SAFE_TOKEN.fullmatch(name) is not None
+
+
+def is_value(value: bytes) -> bool:
+    """Tell whether *value* may stand behind a field's name (RFC 9110 section 5.5)."""
+    return _SAFE_VALUE.fullmatch(value) is not None
 
 
 def options(value: bytes) -> list[bytes]:

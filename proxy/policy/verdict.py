@@ -26,6 +26,7 @@ from proxy.policy.admission import Admission, check_host, check_origin, split_au
 from proxy.policy.cors import Preflight
 from proxy.policy.credential import Credential
 from proxy.policy.headers import Kind
+from proxy.policy.memory import Memory
 from proxy.policy.message import Malformed, TooLarge, TooLong
 from proxy.policy.replay import idempotent
 from proxy.policy.target import Base
@@ -49,6 +50,7 @@ class Rules:
 class Received:
     """
     A client's header block, understood. *fields* is what goes upstream of it, ours included.
+    *memory* is how it came about, line by line.
 
     *refusal* is what admission says of its Host and Origin; *host_refusal* the part of it that an
     absolute-form target may overrule. *cors* are the fields that every answer owes to its Origin,
@@ -67,6 +69,7 @@ class Received:
     refusal: ProxyError | None
     cors: bytes
     preflight: Preflight | None
+    memory: Memory
 
 
 @dataclass(slots=True)
@@ -74,16 +77,17 @@ class Asked:
     """
     A request understood, all but the moment's credential.
 
-    *start* is its head as it will be sent, up to the fields that change from one request to the
-    next; it is empty where *refusal* says why nothing will be sent, and where the question is
-    *settled* already, by the fields of a 204. *repeatable*: sending it twice intends no more than
-    sending it once. *plain*: an answer needs nothing but an id. *forward*
-    is the last verdict, which stands for as long as its credential.
+    *start* is its head as it will be sent, *line* and fields, up to the fields that change from one
+    request to the next; it is empty where *refusal* says why nothing will be sent, and where the
+    question is *settled* already, by the fields of a 204. *repeatable*: sending it twice intends no
+    more than sending it once. *plain*: an answer needs nothing but an id. *forward* is the last
+    verdict, which stands for as long as its credential.
     """
 
     method: bytes
     target: bytes
     received: Received
+    line: bytes
     start: bytes
     refusal: ProxyError | None
     settled: bytes
@@ -143,7 +147,7 @@ def judge(asked: Asked, credential: Credential | ProxyError) -> Verdict:
 
 def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked:
     """Return what a request line for the target *wanted* means above the *received* fields."""
-    start = settled = b""
+    line = start = settled = b""
     refusal: ProxyError | None = None
     try:
         _check(method, wanted, received, rules)
@@ -151,13 +155,15 @@ def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked
             settled = cors.answer(received.preflight, rules.access)
         else:
             path = target.to_send(wanted, method=method, base=rules.base, access=rules.access)
-            start = b"%b %b HTTP/1.1\r\n%b" % (method, path, received.fields)
+            line = b"%b %b HTTP/1.1\r\n" % (method, path)
+            start = line + received.fields
     except ProxyError as error:
         refusal = error
     return Asked(
         method=method,
         target=wanted,
         received=received,
+        line=line,
         start=start,
         refusal=refusal,
         settled=settled,
@@ -166,6 +172,52 @@ def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked
         plain=bool(received.minor and received.keep_alive)
         and method != b"HEAD"
         and not received.cors,
+    )
+
+
+def again(asked: Asked, block: bytes) -> Asked | None:
+    """
+    Return what *asked* is above another header *block* of the same connection.
+
+    None unless the two differ in nothing but values that mean nothing to us: ``read`` and ``ask``
+    then have to be asked, and would have said the same as this.
+    """
+    received = reread(block, asked.received)
+    if received is None or not asked.start:
+        return None
+    return Asked(
+        asked.method,
+        asked.target,
+        received,
+        asked.line,
+        asked.line + received.fields,
+        None,
+        b"",
+        asked.repeatable,
+        asked.to_head,
+        asked.plain,
+    )
+
+
+def reread(block: bytes, received: Received) -> Received | None:
+    """Return what *block* means, if it differs from the one *received* in values alone."""
+    memory = received.memory.repeated(block)
+    if memory is None:
+        return None
+    return Received(
+        memory.fields(),
+        received.framing,
+        received.host,
+        received.minor,
+        received.keep_alive,
+        memory.request_id,
+        received.upgrade,
+        received.expects_continue,
+        received.host_refusal,
+        received.refusal,
+        received.cors,
+        received.preflight,
+        memory,
     )
 
 
@@ -228,9 +280,20 @@ def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
         raise Malformed("Connection names Content-Length")
     upgrade = b"" if body else _upgrade(noticed.get(Kind.UPGRADE, []), options, minor=minor)
     request_id = _request_id(noticed.get(Kind.REQUEST_ID, []), options)
-    kept = [pair for pair in pairs if _passes(pair[0], options, minor, bool(request_id))]
+    has_id = bool(request_id)
+    memory = Memory(
+        lines=block.split(b"\r\n"),
+        names=[_varies(name, options, has_id) for name, _ in pairs],
+        sent=[
+            b"%b: %b\r\n" % pair if _passes(pair[0], options, minor, has_id) else b""
+            for pair in pairs
+        ],
+        before=b"Host: %b\r\n" % rules.base.authority,
+        after=_hop(noticed, rules, body=body, upgrade=upgrade, minor=minor),
+        request_id=request_id,
+    )
     return Received(
-        fields=_outgoing(kept, noticed, rules, body=body, upgrade=upgrade, minor=minor),
+        fields=memory.fields(),
         framing=body,
         host=host,
         minor=minor,
@@ -242,6 +305,7 @@ def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
         refusal=_refusal(noticed, host, rules),
         cors=cors.fields(noticed.get(Kind.ORIGIN, []), rules.admission),
         preflight=_preflight(pairs, rules.admission),
+        memory=memory,
     )
 
 
@@ -310,17 +374,20 @@ def _passes(name: bytes, options: frozenset[bytes], minor: int, has_id: bool) ->
     return has_id if kind is Kind.REQUEST_ID else True
 
 
-def _outgoing(
-    kept: message.Fields,
-    noticed: dict[Kind, list[bytes]],
-    rules: Rules,
-    *,
-    body: int,
-    upgrade: bytes,
-    minor: int,
+def _varies(name: bytes, options: frozenset[bytes], has_id: bool) -> bytes:
+    """Return *name* and colon if another value of that field would change nothing but itself."""
+    kind = headers.kind_of(name)
+    low = name.lower()
+    if low in options or low.startswith(b"access-control-"):
+        return b""
+    return name + b":" if kind is Kind.END_TO_END or (kind is Kind.REQUEST_ID and has_id) else b""
+
+
+def _hop(
+    noticed: dict[Kind, list[bytes]], rules: Rules, *, body: int, upgrade: bytes, minor: int
 ) -> bytes:
-    """Return the fields to send, but for those that change with every request."""
-    lines = [b"Host: %b\r\n" % rules.base.authority, headers.serialise(kept)]
+    """Return the fields of our own hop that follow the client's."""
+    lines = []
     connection = []
     if b"trailers" in [m for v in noticed.get(Kind.TE, []) for m in message.options(v)]:
         lines.append(b"TE: trailers\r\n")
