@@ -63,9 +63,12 @@ async def _unreachable(start: Start) -> tuple[Rig, bytes]:
     return rig, await rig.refused(get())
 
 
-async def _unresolved(start: Start) -> tuple[Rig, bytes]:
-    rig = await start(Setup(host="api.invalid"))
-    return rig, await rig.refused(get())
+def _unresolved(host: str) -> Provoke:
+    async def provoke(start: Start) -> tuple[Rig, bytes]:
+        rig = await start(Setup(host=host))
+        return rig, await rig.refused(get())
+
+    return provoke
 
 
 def _tls(port: int) -> Destination:
@@ -245,7 +248,8 @@ ROWS: list[tuple[str, str, Provoke]] = [
     ("upstream_unreachable", "", _unreachable),
     ("upstream_tls_failed", "no TLS", _no_tls),
     ("upstream_tls_failed", "broken off", _tls_broken_off),
-    ("upstream_dns_failed", "", _unresolved),
+    ("upstream_dns_failed", "unknown name", _unresolved("api.invalid")),
+    ("upstream_dns_failed", "no name at all", _unresolved("a" * 64 + ".invalid")),
     ("upstream_closed", "", _answer(b"", close=True)),
     ("upstream_bad_response", "no HTTP", _answer(b"SSH-2.0-x\r\n")),
     ("upstream_bad_response", "status", _answer(b"HTTP/1.1 99 Low\r\n\r\n")),

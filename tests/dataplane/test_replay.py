@@ -1,7 +1,11 @@
 """A request without a token waits for one; one whose token is refused is sent once more."""
 
-import pytest
+import ssl
 
+import pytest
+import trustme
+
+from proxy.dataplane import Destination
 from tests.dataplane.conftest import Start
 from tests.dataplane.rig import (
     Rig,
@@ -281,3 +285,30 @@ async def test_every_request_with_a_refused_token_is_replayed_for_itself(rig: Ri
         upstream.send(ok((await upstream.head())[4:6]))
     for number, (client, _) in enumerate(pairs):
         assert (await own_answer(client)).endswith(b"\r\n\r\n/%d" % number)
+
+
+async def test_a_held_401_over_tls_comes_whole_though_its_connection_is_closed(
+    start: Start,
+) -> None:
+    """TLS tells of the end at once, and yet the answer that came before it stands."""
+    authority = trustme.CA()
+    client_side, server_side = (
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+    )
+    authority.configure_trust(client_side)
+    authority.issue_cert("127.0.0.1").configure_cert(server_side)
+    rig: Rig = await start(
+        Setup(),
+        lambda port: Destination(name="https://x", host="127.0.0.1", port=port, tls=client_side),
+    )
+    rig.upstream.refuse()
+    await rig.upstream.start(server_side)
+    client, upstream = await rig.ask(get())
+    await upstream.head()
+    upstream.send(REFUSED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    upstream.close()
+    await rig.credentials.parked()
+    await upstream.until(lambda: upstream.lost)
+    rig.credentials.take_away(coming=False)
+    await _original(client)
