@@ -100,6 +100,8 @@ class Exchange(Sending):
         self._first_byte = time.monotonic() - self._started
         body = 0 if asked.to_head else answered.framing
         self._keep_alive = received.keep_alive and self._downstream.may_go_on
+        if not self.body_done and answered.status >= 300:
+            self._keep_alive = False  # an early refusal: the rest of the body will not be read
         if body < 0:
             self._rechunk = bool(received.minor)
             self._keep_alive = self._keep_alive and self._rechunk
@@ -239,7 +241,7 @@ class Exchange(Sending):
         held, self._held = self._held, None
         if held is not None:
             self._plane.replays["failed"] += 1
-        if held is None or held.upstream.closed:
+        if held is None:
             self.fail(error)
             return
         self._stop_waiting()

@@ -34,6 +34,7 @@ class Upstream(asyncio.Protocol):
         "_answered",
         "_body",
         "_buffer",
+        "_ended",
         "_forget",
         "_head",
         "_interim",
@@ -73,6 +74,7 @@ class Upstream(asyncio.Protocol):
         self._interim = 0
         self.tunnelling = False
         self._said_eof = False
+        self._ended: tuple[Exception | None] | None = None  # the end came while it was held
 
     # Asked by pool and exchange.
 
@@ -134,6 +136,8 @@ class Upstream(asyncio.Protocol):
         rest, self._buffer = self._buffer, b""
         self.gate.open(flow.HELD)
         self._go_on(exchange, answered, head, rest)
+        if self._ended is not None:
+            self._end(*self._ended)
 
     # Called by the event loop.
 
@@ -179,8 +183,15 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the pool, and the exchange if there is one."""
-        exchange, self.exchange, self.closed = self.exchange, None, True
+        self.closed = True
         self._forget(self)
+        if self.gate.reasons & flow.HELD and self.exchange is not None:
+            self._ended = (error,)  # what came of the answer still stands, until resume
+        else:
+            self._end(error)
+
+    def _end(self, error: Exception | None) -> None:
+        exchange, self.exchange = self.exchange, None
         if exchange is None:
             return
         if isinstance(self._body, framing.UntilClose) and error is None:
@@ -269,7 +280,7 @@ class Upstream(asyncio.Protocol):
         elif body == len(data):
             # Usual for small answers: it is all here, and there is nothing to count.
             self._body = self.exchange = None
-            exchange.answer_ends(head, data, b"", answered.keep_alive)
+            exchange.answer_ends(head, data, b"", answered.keep_alive and not self.closed)
         else:
             self._body = framing.reader(body)
             self._read_body(exchange, data, head)
@@ -288,7 +299,8 @@ class Upstream(asyncio.Protocol):
         if body.done:
             self._body = self.exchange = None
             # Bytes behind the end are nobody's answer: such a connection gets no further request.
-            exchange.answer_ends(head, piece, body.trailers, answered.keep_alive and not rest)
+            reusable = answered.keep_alive and not rest and not self.closed
+            exchange.answer_ends(head, piece, body.trailers, reusable)
         else:
             exchange.answer_goes_on(head, piece)
 

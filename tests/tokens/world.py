@@ -371,7 +371,8 @@ class World:
             return
         longest = self._longest_wait()
         assert longest <= (1.1 * _LAST_PROBE_SECONDS if self.lifecycle.latched else _WINDOW_SECONDS)
-        self.advance(longest + issuer.latency + BEAT_SECONDS)
+        # The last moment of that span belongs to it, whichever way its sum is rounded.
+        self.advance(longest + issuer.latency + BEAT_SECONDS + _EXACT)
         assert self.cache.current() is not None, "no token within one back-off"
 
     def _longest_wait(self) -> float:
