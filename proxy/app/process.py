@@ -48,7 +48,7 @@ async def _run(loaded: Loaded, output: Output) -> None:
         loop.add_signal_handler(number, asked_to_stop)
     async with serving(loaded, output) as running:
         loop.add_signal_handler(signal.SIGHUP, running.tokens.look_now)
-        running.console.on_quit = asked_to_stop
+        running.console.on_quit = stop.set
         _introduce(running, output)
         # What start-up made lives as long as the process; no collection needs to look at it again.
         gc.collect()
