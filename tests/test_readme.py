@@ -100,7 +100,7 @@ def test_two_variables_suffice(tmp_path: Path) -> None:
             "BEARER_PROXY_UPSTREAM_URL": api.url,
         }
         with ProxyProcess(environment, tmp_path) as process:
-            said = process.wait_for("proxy.ready")["detail"]
+            said = process.wait_for("proxy.ready")["message"]
             assert re.fullmatch(r"http://127\.0\.0\.1:\d+ → http://\S+/v1 token valid \d+s", said)
             answer = subprocess.run(
                 ["curl", "-s", f"{process.url}/transactions"],

@@ -157,7 +157,7 @@ class Running:
                 _log.warning(
                     "listener.exposed",
                     listen=str(address),
-                    detail=f"everyone who reaches {address} acts at {settings.upstream.url} as"
+                    message=f"everyone who reaches {address} acts at {settings.upstream.url} as"
                     f" client {settings.token.client_id}",
                 )
 
@@ -244,7 +244,7 @@ class Running:
         valid = duration(snapshot.expires_in or 0)
         _log.info(
             "proxy.ready",
-            detail=f"{shown} → {self.settings.upstream.url} token valid {valid}",
+            message=f"{shown} → {self.settings.upstream.url} token valid {valid}",
             listen=self.addresses,
             upstream=self.settings.upstream.url,
             token_expires_in_seconds=round(snapshot.expires_in or 0),
@@ -259,7 +259,7 @@ async def serving(loaded: Loaded, output: Output) -> AsyncIterator[Running]:
     StartError when an address can't be had; nothing stays open then.
     """
     for warning in loaded.warnings:
-        _log.warning("configuration.questionable", detail=warning)
+        _log.warning("configuration.questionable", message=warning)
     async with AsyncExitStack() as stack:
         running = Running(loaded, output)
         stack.callback(running.journal.flush)

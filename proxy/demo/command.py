@@ -34,6 +34,11 @@ class Running(Protocol):
         """The status page's address in the same form; None when it has none."""
         ...
 
+    @property
+    def admin_url(self) -> str | None:
+        """The status page's URL with the admin token; None when it has none."""
+        ...
+
     async def ready(self) -> None:
         """Wait for the first token."""
         ...
@@ -143,7 +148,9 @@ def _introduce(api: DemoAPI, running: Running, terminal: Terminal) -> None:
         ("proxy", proxy, token),
     ]
     if running.admin_address is not None:
-        parts.append(("status page", f"http://{running.admin_address}", ""))
+        # With the token for its buttons, which is for the person at the terminal alone.
+        page = running.admin_url if terminal.stream.isatty() else None
+        parts.append(("status page", page or f"http://{running.admin_address}", ""))
     parts.append(("faults", api.control_url, "what can be broken on demand, by POST"))
     terminal.rows(*parts)
     terminal.rows(

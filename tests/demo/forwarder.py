@@ -31,6 +31,7 @@ class Forwarder:
         self.admin_address = (
             "127.0.0.1:1" if environ["BEARER_PROXY_ADMIN_ADDRESS"] != "off" else None
         )
+        self.admin_url: str | None = None
         self._upstream = environ["BEARER_PROXY_UPSTREAM_URL"]
         self._flaw = flaw
         self._token = ""

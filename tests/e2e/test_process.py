@@ -116,7 +116,7 @@ def test_the_ready_line_tells_from_where_to_where(
     """
     line = proxy.wait_for("proxy.ready")
     assert line["listen"] == [f"127.0.0.1:{proxy.port}"]
-    assert line["detail"].startswith(f"http://127.0.0.1:{proxy.port} → {api.url} token valid ")
+    assert line["message"].startswith(f"http://127.0.0.1:{proxy.port} → {api.url} token valid ")
     assert 50 <= line["token_expires_in_seconds"] <= 60
     assert proxy.port != 0
 
@@ -151,7 +151,7 @@ def test_a_bind_beyond_the_loopback_is_warned_of(
     with ProxyProcess(environment, tmp_path) as process:
         line = process.wait_for("listener.exposed")
         assert line["level"] == "warning"
-        assert api.client_id in line["detail"]
+        assert api.client_id in line["message"]
 
 
 def test_a_taken_port_is_a_sentence_and_code_1(environment: dict[str, str]) -> None:
