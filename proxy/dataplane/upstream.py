@@ -39,6 +39,7 @@ class Upstream(asyncio.Protocol):
         "_head",
         "_interim",
         "_plain",
+        "_poll",
         "_said_eof",
         "_transport",
         "closed",
@@ -57,6 +58,7 @@ class Upstream(asyncio.Protocol):
         self.name = name
         self.send_via = send_via
         self._forget = forget
+        self._poll: select.poll | None = None
         self._transport: asyncio.Transport
         self.gate: Gate
         self.requests = 0
@@ -96,9 +98,10 @@ class Upstream(asyncio.Protocol):
 
     def has_unread_input(self) -> bool:
         """Tell whether the socket holds bytes or an end that the loop has not delivered yet."""
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def start(self, exchange: "Exchange", first: bytes) -> None:
         """Belong to *exchange* and send its *first* bytes."""
