@@ -35,14 +35,14 @@ _HIDDEN_QUERY = "?…"
 _JSON_HIDDEN_QUERY = quoted(_HIDDEN_QUERY)[1:-1].encode()
 
 # One formatting instead of fifteen: bytes print floats faster than text does, and need no encoding.
+_WHAT = b'%b,"method":"%b","path":"%b","status":%d,"side":"%b","duration_seconds":'
 _LINE = (
-    b'%b%03dZ%b,"method":"%b","path":"%b","status":%d,"side":"%b","duration_seconds":%.6f'
-    b',"first_byte_seconds":%b,"request_bytes":%d,"response_bytes":%d,"request_id":"%b"%b'
-    b',"client":"%b"}'
+    b'%b%03dZ%b%.6f,"first_byte_seconds":%b,"request_bytes":%d,"response_bytes":%d'
+    b',"request_id":"%b"%b,"client":"%b"}'
 )
-_METHODS = {m: m for m in (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")}
-# Paths and clients repeat. What they look like is remembered for about so many of them.
+# What was asked, and by whom, repeats. It is remembered for about so many of each.
 _REMEMBERED = 1024
+_What = tuple[bytes, bytes, int, str, str]
 
 _NEVER = 1 << 30
 
@@ -71,7 +71,7 @@ class AccessLog:
         self._pending: list[bytes] = []
         self._second = -1
         self._opening = b""
-        self._targets: dict[bytes, bytes] = {}
+        self._whats: dict[_What, bytes] = {}
         self._texts: dict[str, bytes] = {}
         self._generation = -1  # of the secrets that are hidden in them
         self._least_status = _NEVER
@@ -155,43 +155,43 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._opening = f'{{"timestamp":"{stamp_second(second)}.'.encode()
-        code = b""
-        if error:
-            kind = _REFUSED if side == "downstream" else _WARNED
-            code = f',"error":{quoted(error)}'.encode()
-        else:
-            kind = _COMPLETED if status < 500 else _WARNED
         if self._generation != self._secrets.generation:
             self._forget()
+        what = (method, target, status, side, error)
         return _LINE % (
             self._opening,
             thousandth,
-            kind,
-            _METHODS.get(method) or self._shown(method),
-            self._targets.get(target) or self._path(target),
-            status,
-            self._texts.get(side) or self._text(side),
+            self._whats.get(what) or self._what(what),
             duration,
             b"null" if first_byte is None else b"%.6f" % first_byte,
             request_bytes,
             response_bytes,
             self._shown(request_id),
-            code,
+            f',"error":{quoted(error)}'.encode() if error else b"",
             self._texts.get(client) or self._text(client),
         )
 
     def _forget(self) -> None:
-        self._targets.clear()
+        self._whats.clear()
         self._texts.clear()
         self._generation = self._secrets.generation
 
-    def _path(self, target: bytes) -> bytes:
+    def _what(self, what: _What) -> bytes:
+        """Return the part of the line that says what was asked, and what came of it."""
+        method, target, status, side, error = what
         path, mark, _ = target.partition(b"?")
-        looks = self._shown(path) + (_JSON_HIDDEN_QUERY if mark else b"")
-        if len(self._targets) > _REMEMBERED:
+        kind = _WARNED if error or status >= 500 else _COMPLETED
+        looks = _WHAT % (
+            _REFUSED if error and side == "downstream" else kind,
+            self._shown(method),
+            self._shown(path) + (_JSON_HIDDEN_QUERY if mark else b""),
+            status,
+            self._text(side),
+        )
+        if len(self._whats) > _REMEMBERED:
             self._forget()
-        if len(target) <= _LONGEST:
-            self._targets[target] = looks
+        if len(target) + len(method) <= _LONGEST:
+            self._whats[what] = looks
         return looks
 
     def _text(self, text: str) -> bytes:
@@ -203,7 +203,7 @@ class AccessLog:
 
     def _shown(self, raw: bytes) -> bytes:
         """Return `shown` as it stands between JSON's quotes."""
-        if len(raw) > _LONGEST or not (raw.isalnum() or not raw.translate(None, VISIBLE)):
+        if len(raw) > _LONGEST or raw.translate(None, VISIBLE):
             return quoted(shown(raw, self._secrets.hide))[1:-1].encode()
         return (
             raw if len(raw) < self._secrets.shortest else self._secrets.hide(raw.decode()).encode()
