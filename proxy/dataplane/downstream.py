@@ -12,7 +12,7 @@ import struct
 import time
 from typing import cast
 
-from proxy.dataplane import faults, flow
+from proxy.dataplane import faults, flow, referee
 from proxy.dataplane.exchange import Exchange
 from proxy.dataplane.flow import Gate
 from proxy.dataplane.plane import Plane
@@ -217,6 +217,7 @@ class Downstream(asyncio.Protocol):
                 received = verdict.reread(block, received)
             if received is None:
                 received = verdict.read(block, minor=minor, rules=rules, local=self._local)
+                referee.check_request(block, minor=minor, limit=rules.head_fields)
             known = verdict.ask(method, target, received, rules)
         self._line, self._block = line, block
         self._received, self._asked = known.received, known

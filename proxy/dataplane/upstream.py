@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from proxy.dataplane import flow
+from proxy.dataplane import flow, referee
 from proxy.dataplane.flow import Gate
 from proxy.errors import ProxyError
 from proxy.policy import answer, framing
@@ -231,6 +231,7 @@ class Upstream(asyncio.Protocol):
             try:
                 if answered is None or head != self._head:
                     answered = answer.read(head[:-2], send_via=self.send_via)
+                    referee.check_answer(head[:-2], status=answered.status)
                     self._head, self._answered = head, answered
                     self._plain = answered.is_plain
                 if answered.status < 200 and self._is_interim(exchange, answered):
