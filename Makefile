@@ -18,6 +18,11 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Fresh cases every time, of each kind as many; one that fails is printed with its bytes.
+fuzz: export FUZZ_CASES ?= 200000
+fuzz: .venv/.dev
+	$(BIN)/python -m pytest tests/fuzz --numprocesses=2 --durations=4
+
 bench: .venv/.dev
 	$(BIN)/python -m bench
 

@@ -1,0 +1,27 @@
+"""
+Fuzzing guided by coverage, as a program: ``python -m tests.fuzz.guided [libFuzzer's arguments]``.
+
+It needs atheris, which is not among the development requirements: a virtual environment of its own
+with atheris, h11 and httptools will do. CONTRIBUTING.md has the commands. A crash is a file of
+bytes; put into ``corpus``, it is a test.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+# Not installed where the types are checked.
+atheris: Any = importlib.import_module("atheris")
+with atheris.instrument_imports(include=["proxy.policy", "proxy.errors"]):
+    from tests.fuzz.agreement import check
+
+
+def main() -> None:
+    """Run until libFuzzer's arguments or a disagreement end it."""
+    atheris.enabled_hooks.add("RegEx")
+    atheris.Setup(sys.argv, check)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
