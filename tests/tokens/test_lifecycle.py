@@ -244,21 +244,33 @@ def test_two_fresh_tokens_refused_within_a_minute_are_flapping() -> None:
     Then 401s pass for a while, the token stays, and afterwards one more is tried.
     """
     life = holding("one")
-    for now, token in ((10.0, "two"), (20.0, "")):
+    for now, token in ((9.0, "two"), (18.0, "")):
         held = life.held
         assert held is not None
         assert life.refused(now, held) is (token != "")
         if token:
             renew(life, token, at=now)
-    assert life.state(20.0) is State.FLAPPING
+    assert life.state(18.0) is State.FLAPPING
     two = life.held
     assert two is not None
     assert two.token == "two"
-    assert not life.refused(79.0, two)
-    assert life.refused(81.0, two)
-    renew(life, "three", at=81.0)
+    assert not life.refused(77.0, two)
+    assert life.refused(79.0, two)
+    renew(life, "three", at=79.0)
     assert life.held is not None
-    assert not life.refused(82.0, life.held)
+    assert not life.refused(80.0, life.held)
+
+
+def test_tokens_that_served_for_a_while_are_not_fresh() -> None:
+    """
+    Two revocations within a minute, of tokens that had been taken: each is replaced at once.
+    """
+    life = holding("one")
+    for now, token in ((20.0, "two"), (45.0, "three"), (70.0, "four")):
+        assert life.held is not None
+        assert life.refused(now, life.held)
+        renew(life, token, at=now)
+    assert life.state(70.0) is State.READY
 
 
 def test_refusals_far_apart_are_not_flapping() -> None:
