@@ -33,6 +33,9 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --group build -o requirements/build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet pyproject.toml --extra cache \
+		-c requirements/runtime.txt -o requirements/cache.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet pyproject.toml --group dev -c requirements/runtime.txt \
 		-o requirements/dev.txt
 

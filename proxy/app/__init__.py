@@ -5,9 +5,18 @@ The composition root: the only place that knows everyone.
 look at everything the proxy would need.
 """
 
-from proxy.app.compose import StartError
-from proxy.app.online import check_online
+from proxy.app.compose import StartError, exposures
+from proxy.app.online import check_online, start_problem
 from proxy.app.process import run
 from proxy.app.serving import Running, serving, serving_from_environment
 
-__all__ = ["Running", "StartError", "check_online", "run", "serving", "serving_from_environment"]
+__all__ = [
+    "Running",
+    "StartError",
+    "check_online",
+    "exposures",
+    "run",
+    "serving",
+    "serving_from_environment",
+    "start_problem",
+]

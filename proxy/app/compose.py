@@ -2,17 +2,20 @@
 
 import resource
 import ssl
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
+from proxy.app.secret import ProtectedSecret
 from proxy.dataplane import Address, Destination, Limits
 from proxy.policy import access
 from proxy.policy.admission import Admission
 from proxy.policy.target import Base, plain_path
 from proxy.policy.verdict import Rules
 from proxy.settings.address import Address as ConfiguredAddress
-from proxy.settings.address import InheritedAddress, UnixAddress
+from proxy.settings.address import InheritedAddress, TcpAddress, UnixAddress
+from proxy.settings.load import Loaded
 from proxy.settings.model import Settings
-from proxy.tokens import IssuerConfig
+from proxy.tokens import CacheUnavailable, IssuerConfig, Tokens
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Standard streams, event loop, listeners, control plane, issuer.
@@ -151,6 +154,37 @@ def issuer(settings: Settings) -> IssuerConfig:
         retry_max_seconds=token.retry_max_seconds,
         flap_seconds=token.flap_seconds,
     )
+
+
+def tokens(loaded: Loaded, tls: ssl.SSLContext) -> Tokens:
+    """Return what keeps the token; StartError when ``token.cache_file`` can't work here."""
+    settings = loaded.settings
+    try:
+        return Tokens(
+            issuer(settings),
+            ProtectedSecret(loaded.secret),
+            tls=tls,
+            cache_file=settings.token.cache_file,
+        )
+    except CacheUnavailable as error:
+        raise StartError(f"cannot use token.cache_file: {error}") from None
+
+
+def exposures(settings: Settings, bound: Iterable[str] = ()) -> Iterator[str]:
+    """
+    Say what is open beyond the loopback, a sentence for each address.
+
+    *bound* are the data addresses in use, where they are known to differ from the configured ones.
+    """
+    configured = settings.listen.address
+    for address, shown in zip(configured, list(bound) or map(str, configured), strict=True):
+        if isinstance(address, TcpAddress) and not address.loopback:
+            yield (
+                f"everyone who reaches {shown} acts at {settings.upstream.url} as client"
+                f" {settings.token.client_id}"
+            )
+    if settings.admin.address is not None and not settings.admin.address.loopback:
+        yield f"everyone who reaches {settings.admin.address} sees the status page"
 
 
 def addresses(configured: tuple[ConfiguredAddress, ...]) -> list[Address]:

@@ -16,7 +16,7 @@ from proxy.app.secret import ProtectedSecret
 from proxy.dataplane import Pool
 from proxy.errors import ProxyError
 from proxy.settings import Loaded
-from proxy.tokens import Failure, Kind, Tokens
+from proxy.tokens import Failure, Kind
 
 _REJECTED, _UNREACHABLE, _FAILED = 3, 4, 1
 _AWAY = (Kind.UNREACHABLE, Kind.TIMEOUT, Kind.UNAVAILABLE)
@@ -50,12 +50,19 @@ def check_online(loaded: Loaded, write: Callable[[str], object]) -> int:
     1: anything else. Steps that do not depend on a failed one are tried all the same.
     """
     steps = _Steps(write)
-    try:
-        compose.tls_context(loaded.settings)
-    except compose.StartError as error:
-        steps.failed("configuration", str(error))
+    if problem := start_problem(loaded):
+        steps.failed("configuration", problem)
         return _FAILED
     return asyncio.run(_check(loaded, steps))
+
+
+def start_problem(loaded: Loaded) -> str:
+    """Say why ``run`` would end before it listens, or return the empty string; opens nothing."""
+    try:
+        compose.tokens(loaded, compose.tls_context(loaded.settings))
+    except compose.StartError as error:
+        return str(error)
+    return ""
 
 
 async def _check(loaded: Loaded, steps: _Steps) -> int:
@@ -119,9 +126,7 @@ def _tls(session: ssl.SSLObject | None) -> str:
 async def _token(loaded: Loaded) -> str:
     """Return what the issuer's answer was like; the token itself is dropped."""
     settings = loaded.settings
-    tokens = Tokens(
-        compose.issuer(settings), ProtectedSecret(loaded.secret), tls=compose.tls_context(settings)
-    )
+    tokens = compose.tokens(loaded, compose.tls_context(settings))
     exchange = await tokens.exchange_once()
     result = exchange.result
     if isinstance(result, Failure):

@@ -1,6 +1,7 @@
 """A proxy at work inside a running event loop: its parts, in the order of their start."""
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -17,16 +18,14 @@ from proxy.app import compose
 from proxy.app.compose import StartError
 from proxy.app.console import AppConsole
 from proxy.app.journal import LATER_SECONDS, Journal
-from proxy.app.secret import ProtectedSecret
 from proxy.app.view import Viewer
 from proxy.app.vitals import AppVitals, RefreshWatch, Reload, duration, readings
 from proxy.dataplane import Listener, Plane, Pool, Route
 from proxy.log import AccessLog, Output
 from proxy.metrics import Counts, Exposition, Readings, Recent, Traffic
 from proxy.metrics.traffic import TICK_SECONDS
-from proxy.settings.address import TcpAddress, UnixAddress
+from proxy.settings.address import UnixAddress
 from proxy.settings.load import Loaded, load
-from proxy.tokens import CacheUnavailable, Tokens
 
 _log = structlog.get_logger()
 
@@ -42,15 +41,7 @@ class Running:
         settings = loaded.settings
         tls = compose.tls_context(settings)
         self.settings = settings
-        try:
-            self.tokens = Tokens(
-                compose.issuer(settings),
-                ProtectedSecret(loaded.secret),
-                tls=tls,
-                cache_file=settings.token.cache_file,
-            )
-        except CacheUnavailable as error:
-            raise StartError(f"cannot use token.cache_file: {error}") from None
+        self.tokens = compose.tokens(loaded, tls)
         # What it is told of comes in batches, each with a flush at its end.
         self.access_log = AccessLog(settings.log.access, output, call_soon=lambda _: None)
         self.counts = Counts()
@@ -152,14 +143,8 @@ class Running:
             version=__version__,
             **({"admin": self._admin.address} if self._admin else {}),
         )
-        for address in settings.listen.address:
-            if isinstance(address, TcpAddress) and not address.loopback:
-                _log.warning(
-                    "listener.exposed",
-                    listen=str(address),
-                    message=f"everyone who reaches {address} acts at {settings.upstream.url} as"
-                    f" client {settings.token.client_id}",
-                )
+        for exposed in compose.exposures(settings, self.addresses):
+            _log.warning("listener.exposed", listen=self.addresses, message=exposed)
 
     async def _open_admin(self, stack: AsyncExitStack) -> None:
         """Open the admin listener and leave its token where ``bearer-proxy status`` finds it."""
@@ -204,10 +189,7 @@ class Running:
             await self._listener.start(compose.addresses(configured))
         except OSError as error:
             places = " ".join(str(address) for address in configured)
-            raise StartError(
-                f"cannot listen on {places}: {(error.strerror or str(error)).lower()};"
-                " free it, or set listen.address (BEARER_PROXY_LISTEN_ADDRESS) to another"
-            ) from None
+            raise StartError(_no_listener(places, error, "listen.address", "another")) from None
 
     async def _control(
         self, app: web.Application, name: str, stack: AsyncExitStack
@@ -220,10 +202,8 @@ class Running:
         try:
             running = await server.start(app, str(address))
         except OSError as error:
-            raise StartError(
-                f"cannot listen on {address}: {(error.strerror or str(error)).lower()};"
-                f" free it, or set {name}.address to another or to off"
-            ) from None
+            key = f"{name}.address"
+            raise StartError(_no_listener(str(address), error, key, "another or to off")) from None
         stack.push_async_callback(running.stop)
         return running
 
@@ -249,6 +229,13 @@ class Running:
             upstream=self.settings.upstream.url,
             token_expires_in_seconds=round(snapshot.expires_in or 0),
         )
+
+
+def _no_listener(address: str, error: OSError, key: str, to: str) -> str:
+    reason = (error.strerror or str(error)).lower()
+    free = "free it, or " if error.errno == errno.EADDRINUSE else ""
+    variable = f"BEARER_PROXY_{key.replace('.', '_').upper()}"
+    return f"cannot listen on {address}: {reason}; {free}set {key} ({variable}) to {to}"
 
 
 @asynccontextmanager

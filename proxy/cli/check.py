@@ -1,5 +1,6 @@
 """``bearer-proxy check``: what would run, without running it."""
 
+import sys
 from collections.abc import Iterable
 
 from proxy.cli.configuration import configured, options
@@ -28,6 +29,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _offline(loaded: Loaded) -> int:
+    from proxy import app
+
+    if problem := app.start_problem(loaded):
+        sys.stderr.write(f"bearer-proxy: {problem}\n")
+        return 1
     write(summary(loaded))
     return 0
 
@@ -41,10 +47,15 @@ def _online(loaded: Loaded) -> int:
 
 def summary(loaded: Loaded) -> str:
     """Return what would run, a line each, and then the warnings."""
+    from proxy import app
+
     rows = list(_rows(loaded))
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name:<{width}}  {printable(said)}\n" for name, said in rows]
-    warnings = [f"warning: {printable(each)}\n" for each in loaded.warnings]
+    warnings = [
+        f"warning: {printable(each)}\n"
+        for each in (*loaded.warnings, *app.exposures(loaded.settings))
+    ]
     return "".join(["bearer-proxy: the configuration is valid\n", *lines, *warnings])
 
 

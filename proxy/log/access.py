@@ -27,9 +27,17 @@ Policy = Literal["all", "errors", "off"]
 # Docker cuts lines at 16 KiB, and cut JSON is lost; 2 KiB tell a path.
 _LONGEST = 2048
 
-_COMPLETED = b'","level":"info","severity":"INFO","event":"request.completed"'
-_WARNED = b'","level":"warning","severity":"WARNING","event":"request.completed"'
-_REFUSED = b'","level":"warning","severity":"WARNING","event":"request.refused"'
+_COMPLETED, _REFUSED = "request.completed", "request.refused"
+_KINDS = {
+    ("info", _COMPLETED): b'","level":"info","severity":"INFO","event":"request.completed"',
+    (
+        "warning",
+        _COMPLETED,
+    ): b'","level":"warning","severity":"WARNING","event":"request.completed"',
+    ("warning", _REFUSED): b'","level":"warning","severity":"WARNING","event":"request.refused"',
+}
+# A client that left: neither refused nor anyone's failure.
+_LEFT = "client_closed"
 
 _HIDDEN_QUERY = "?…"
 _JSON_HIDDEN_QUERY = quoted(_HIDDEN_QUERY)[1:-1].encode()
@@ -180,9 +188,9 @@ class AccessLog:
         """Return the part of the line that says what was asked, and what came of it."""
         method, target, status, side, error = what
         path, mark, _ = target.partition(b"?")
-        kind = _WARNED if error or status >= 500 else _COMPLETED
+        level, event = _kind(status, side, error)
         looks = _WHAT % (
-            _REFUSED if error and side == "downstream" else kind,
+            _KINDS[level, event],
             self._shown(method),
             self._shown(path) + (_JSON_HIDDEN_QUERY if mark else b""),
             status,
@@ -227,9 +235,9 @@ def describe(
 ) -> tuple[str, dict[str, object]]:
     """Return level and event dict of a request: what `AccessLog.record` takes, in words."""
     path, mark, _ = target.partition(b"?")
-    refused = error and side == "downstream"
+    level, name = _kind(status, side, error)
     event: dict[str, object] = {
-        "event": "request.refused" if refused else "request.completed",
+        "event": name,
         "method": shown(method, hide),
         "path": shown(path, hide) + (_HIDDEN_QUERY if mark else ""),
         "status": status,
@@ -242,7 +250,14 @@ def describe(
         **({"error": error} if error else {}),
         "client": client,
     }
-    return "warning" if error or status >= 500 else "info", event
+    return level, event
+
+
+def _kind(status: int, side: str, error: str) -> tuple[str, str]:
+    """Return level and event of a request that came to this."""
+    if error and error != _LEFT:
+        return "warning", _REFUSED if side == "downstream" else _COMPLETED
+    return "warning" if status >= 500 else "info", _COMPLETED
 
 
 def shown(raw: bytes, hide: Hide) -> str:

@@ -26,9 +26,9 @@ _PHRASES: Mapping[str, Callable[[_Context, str], str]] = {
     "path_type": lambda _, value: f"must be a string, not {value}",
     "mapping_type": lambda _, value: f"must be a table of strings, not {value}",
     "dict_type": lambda _, value: f"must be a table of strings, not {value}",
-    "greater_than": lambda context, value: f"must be above {context['gt']:g}, not {value}",
-    "greater_than_equal": lambda context, value: f"{value} is below {context['ge']:g}",
-    "less_than_equal": lambda context, value: f"{value} is above {context['le']:g}",
+    "greater_than": lambda context, value: f"must be above {context['gt']:.15g}, not {value}",
+    "greater_than_equal": lambda context, value: f"{value} is below {context['ge']:.15g}",
+    "less_than_equal": lambda context, value: f"{value} is above {context['le']:.15g}",
     "value_error": lambda context, _: str(context["error"]),
 }
 
