@@ -48,14 +48,20 @@ class Stricter(Exception):
 # other refusal of theirs is our defect.
 _STRICTER = (
     # RFC 9112 section 7.1.1: chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS … ] ), and a
-    # recipient must take BWS (RFC 9110 section 5.6.3). Neither knows any before the semicolon.
+    # recipient must take BWS (RFC 9110 section 5.6.3). h11 knows none before the first semicolon,
+    # llhttp none at all.
     (
-        re.compile(r"h11: illegal chunk header|llhttp: .*'Invalid character in chunk size'"),
-        re.compile(rb"\r\n[0-9A-Fa-f]+[ \t]+;"),
+        re.compile(
+            r"h11: illegal chunk header"
+            r"|llhttp: .*'Invalid character in chunk (size|extensions (name|value))'"
+        ),
+        re.compile(rb"\r\n[0-9A-Fa-f]+[^\r\n]*(?:[ \t][;=]|[;=][ \t])"),
     ),
-    # RFC 9112 section 5.1: OWS behind a value may be a tab. llhttp knows spaces only.
+    # RFC 9112 section 5.1: OWS behind a value may be a tab. llhttp knows spaces only: to it that is
+    # an unknown coding, which a request must not have, and whose end in an answer is the
+    # connection's. We send the value without its OWS, so nobody behind us is in that doubt.
     (
-        re.compile(r"llhttp: .*has invalid `Transfer-Encoding`'"),
+        re.compile(r"llhttp: (.*has invalid `Transfer-Encoding`'|0 messages)"),
         re.compile(rb"(?i)\r\ntransfer-encoding:[ \t]*chunked[ \t]*\t[ \t]*\r\n"),
     ),
 )
@@ -261,6 +267,6 @@ def _feed(
     except httptools.HttpParserError as error:
         raise _refusal(f"llhttp: {error!r}", data) from error
     if heard.complete != (not until_close):
-        raise Unread(f"llhttp: {heard.complete} messages")
+        raise _refusal(f"llhttp: {heard.complete} messages", data)
     if until_close and parser.should_keep_alive():
         raise Unread("llhttp: the end of the connection is no end of it")
