@@ -19,7 +19,8 @@ with atheris.instrument_imports(include=["proxy.policy", "proxy.errors"]):
 def main() -> None:
     """Run until libFuzzer's arguments or a disagreement end it."""
     atheris.enabled_hooks.add("RegEx")
-    atheris.Setup(sys.argv, check)
+    # To merge, libFuzzer has a shell run what it takes for the program's name.
+    atheris.Setup([f"{sys.executable} -m tests.fuzz.guided", *sys.argv[1:]], check)
     atheris.Fuzz()
 
 

@@ -70,23 +70,12 @@ def test_a_request_is_forwarded_with_our_host_and_the_credential() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        b"Authorization: Basic eDp5",
-        b"authorization:",
-        b"AUTHORIZATION: Bearer x",
-        b"Authorization_: x",
-    ],
-)
-def test_a_client_can_not_authenticate_itself(field: bytes) -> None:
+@pytest.mark.parametrize("name", [b"Authorization", b"authorization", b"AUTHORIZATION"])
+def test_a_client_can_not_authenticate_itself(name: bytes) -> None:
     """
     Its own Authorization is replaced; there is one, and it is ours.
     """
-    found = judged(field, field)
-    assert isinstance(found, Forward)
-    if field != b"Authorization_: x":
-        assert found.head.lower().count(b"authorization") == 1
+    assert sent(name + b": Basic eDp5", name + b": Bearer x") == b""
 
 
 @pytest.mark.parametrize(
