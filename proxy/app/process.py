@@ -33,6 +33,8 @@ def run(loaded: Loaded) -> int:
     except StartError as error:
         sys.stderr.write(f"bearer-proxy: {error}\n")
         return 1
+    finally:
+        output.sink.finish()
     return 0
 
 

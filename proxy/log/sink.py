@@ -1,22 +1,41 @@
-"""Where lines end: a stream that may break, under a log that may not."""
+"""
+Where lines end: a stream that may break or stall, under a log that may not.
+
+Rule 1: nobody waits for whoever reads the log. What a pipe, a terminal or a socket does not take at
+        once is kept, up to a bound, and goes before the next line. Beyond the bound lines are lost,
+        and counted: a log that stands still must not stop what it is about.
+
+Rule 2: a line is written whole or, if the stream breaks, not at all visible as another's part.
+"""
 
 import os
+import select
+import socket
+import stat
+import time
+from collections.abc import Callable
 from typing import TextIO
+
+# A minute of a busy proxy's lines fits in a few MiB; a reader that is behind further has stalled.
+_BACKLOG_BYTES = 4 * 1024 * 1024
+_NOTHING = b""
 
 
 class Sink:
     """
-    Writes whole lines to *stream*, past its buffer, and never raises.
+    Writes whole lines to *stream*, past its buffer, and never raises or waits.
 
     *stream* is None where the process was started without one. ``lost`` counts the lines that could
-    not be written. Writing waits for a slow reader, as everything on standard output does.
+    not be written. A regular file is written to directly: its disk is waited for.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
         self._descriptor = _descriptor(stream)
+        self._write = None if self._descriptor is None else _writer(self._descriptor)
         self._torn = False
+        self._backlog = _NOTHING
         self.lost = 0
 
     def write(self, line: str) -> None:
@@ -31,8 +50,8 @@ class Sink:
         """Write *lines*, each without its newline, at once."""
         data = b"\n".join(lines) + b"\n"
         try:
-            if self._descriptor is not None:
-                self._put(self._descriptor, data)
+            if self._write is not None:
+                self._put(self._write, data, len(lines))
             elif self._stream is not None:
                 self._stream.write(data.decode(self._encoding))
             else:
@@ -40,12 +59,34 @@ class Sink:
         except (OSError, ValueError):
             self.lost += len(lines)
 
-    def _put(self, descriptor: int, data: bytes) -> None:
+    def finish(self, patience_seconds: float = 1.0) -> None:
+        """Write what was kept back, at the process' end; a reader that stalls is not waited for."""
+        if self._write is None or self._descriptor is None:
+            return
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        end = time.monotonic() + patience_seconds
+        try:
+            while self._backlog and poll.poll(max(0.0, end - time.monotonic()) * 1000):
+                self._put(self._write, _NOTHING, 0)
+        except OSError:
+            self._backlog = _NOTHING
+
+    def _put(self, write: Callable[[bytes], int], data: bytes, lines: int) -> None:
+        if self._backlog:
+            if len(self._backlog) + len(data) > _BACKLOG_BYTES:
+                self.lost += lines
+                data = _NOTHING
+            data, self._backlog = self._backlog + data, _NOTHING
         # A disk that fills up in the middle of a line must not swallow the next one as well.
         if self._torn:
             data = b"\n" + data
         while data:
-            data = data[os.write(descriptor, data) :]
+            try:
+                data = data[write(data) :]
+            except BlockingIOError:
+                self._backlog, self._torn = data, False
+                return
             self._torn = bool(data)
 
 
@@ -63,3 +104,24 @@ def _descriptor(stream: TextIO | None) -> int | None:
         return stream.fileno()
     except (OSError, ValueError):
         return None
+
+
+def _writer(descriptor: int) -> Callable[[bytes], int]:
+    """
+    Return what writes to *descriptor* and raises BlockingIOError where that would have to wait.
+
+    O_NONBLOCK belongs to the open file, which other processes may share. So a pipe or a terminal is
+    opened once more, for us alone; a socket is asked not to wait with every call.
+    """
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(mode):
+        sock = socket.socket(fileno=os.dup(descriptor))
+        return lambda data: sock.send(data, socket.MSG_DONTWAIT)
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        try:
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            ours = os.open(f"/proc/self/fd/{descriptor}", flags)
+        except OSError:
+            return lambda data: os.write(descriptor, data)
+        return lambda data: os.write(ours, data)
+    return lambda data: os.write(descriptor, data)

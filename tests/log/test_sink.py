@@ -42,20 +42,49 @@ def test_a_process_without_a_stream_still_runs() -> None:
         assert sink.lost == 1
 
 
-def test_a_torn_line_does_not_swallow_the_next(pipe: tuple[int, Output]) -> None:
+def test_a_reader_that_falls_behind_gets_every_line_whole(pipe: tuple[int, Output]) -> None:
     """
-    When a pipe took half a line, the next one begins on a line of its own.
+    What a pipe does not take at once waits in front of the next line, and nobody waits for it.
     """
     reading, output = pipe
-    descriptor = output.sink._descriptor
-    assert descriptor is not None
-    os.set_blocking(descriptor, False)
     output.sink.write("x" * 1_000_000)
-    assert output.sink.lost == 1
-    assert set(os.read(reading, 1_000_000)) == {ord("x")}
-    output.sink.write("whole")
-    output.sink.write("and another")
-    assert os.read(reading, 65536).split(b"\n")[-3:] == [b"whole", b"and another", b""]
+    output.sink.write("next")
+    received = b""
+    while not received.endswith(b"last\n"):
+        received += os.read(reading, 1_000_000)
+        output.sink.write("last" if len(received) > 1_000_000 else "more")
+    lines = received.split(b"\n")
+    assert lines[:2] == [b"x" * 1_000_000, b"next"]
+    assert set(lines[2:]) == {b"more", b"last", b""}
+    assert output.sink.lost == 0
+
+
+def test_a_reader_that_stalls_costs_lines_and_no_time(pipe: tuple[int, Output]) -> None:
+    """
+    Beyond some megabytes lines are lost and counted; those that were kept come out whole.
+    """
+    reading, output = pipe
+    for number in range(10_000):
+        output.sink.write(f"{number:01000d}")
+    assert output.sink.lost > 5_000
+    received = b""
+    while output.sink._backlog:
+        received += os.read(reading, 1_000_000)
+        output.sink.finish(0)
+    received += os.read(reading, 1_000_000)
+    kept = received.split(b"\n")[:-1]
+    assert [int(line) for line in kept] == list(range(len(kept)))
+    assert len(kept) + output.sink.lost == 10_000
+
+
+def test_the_end_does_not_wait_for_a_reader_that_stalls(pipe: tuple[int, Output]) -> None:
+    """
+    What is left over at the end is given up after a moment.
+    """
+    _, output = pipe
+    output.sink.write("x" * 1_000_000)
+    output.sink.finish(0.01)
+    assert output.sink._backlog
 
 
 def test_what_a_terminal_cannot_show_is_escaped() -> None:
