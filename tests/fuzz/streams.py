@@ -148,6 +148,9 @@ _chunked_body = st.builds(
     st.lists(st.sampled_from(_CHUNKS), max_size=3),
     st.sampled_from(_LAST),
 )
+_odd_lengths = st.sampled_from([b"+3", b"03", b"3,3", b"3;", b"0x3", b"3 3", b"-3", b"3.0"]).map(
+    lambda length: b"Content-Length: " + length + b"\r\n"
+)
 # What frames the body, and a body: in accord, mostly.
 _framed = st.one_of(
     st.tuples(st.just(b"Transfer-Encoding: chunked\r\n"), _chunked_body),
@@ -155,6 +158,7 @@ _framed = st.one_of(
     st.tuples(st.just(b"Content-Length: 5\r\n"), st.just(b"hello")),
     st.tuples(st.just(b""), st.just(b"")),
     st.tuples(_lengths, st.sampled_from(_BODIES)),
+    st.tuples(_odd_lengths, st.just(b"abc")),
 )
 
 

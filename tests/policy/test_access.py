@@ -1,7 +1,7 @@
 """What this caller may ask for: patterns mean what people mean, and never give way to doubt."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ProxyError
@@ -174,6 +174,7 @@ def test_denying_the_root_denies_no_more() -> None:
     assert not allows(denying("/**"), b"/a")
 
 
+@settings(max_examples=40)
 @given(routes, routes)
 def test_a_path_itself_allows_and_denies_itself(route: str, below: str) -> None:
     """
@@ -186,6 +187,7 @@ def test_a_path_itself_allows_and_denies_itself(route: str, below: str) -> None:
         assert not allows(denying(route), path + below.encode())
 
 
+@settings(max_examples=40)
 @given(routes, routes)
 def test_what_is_both_allowed_and_denied_is_denied(allowed: str, denied: str) -> None:
     """

@@ -1,7 +1,7 @@
 """Who may ask: names compared whole, and pages of other origins kept out."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ProxyError
@@ -147,6 +147,7 @@ def test_the_refusal_of_a_host_names_the_key_and_the_value_that_would_allow_it()
     assert "BEARER_PROXY_LISTEN_ALLOWED_HOSTS=api.example" in caught.value.hint
 
 
+@settings(max_examples=40)
 @given(st.from_regex(rb"[a-z0-9._-]{1,20}", fullmatch=True))
 def test_a_suffix_under_a_public_domain_is_always_refused(prefix: bytes) -> None:
     """
@@ -155,6 +156,7 @@ def test_a_suffix_under_a_public_domain_is_always_refused(prefix: bytes) -> None
     assert host(prefix + b".evil.com") == "host_not_allowed"
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=12))
 def test_a_host_of_any_bytes_is_judged(value: bytes) -> None:
     """

@@ -1,7 +1,7 @@
 """The readings of a path: nothing that climbs, hides or splits in any of them goes on."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ProxyError
@@ -121,6 +121,7 @@ def test_a_fragment_is_no_part_of_a_request() -> None:
     assert refused(b"/a#b") == "bad_request"
 
 
+@settings(max_examples=40)
 @given(st.lists(segments, max_size=4), st.integers(0, 3), st.integers(0, 4))
 def test_wherever_dots_stand_among_segments_they_are_found(
     around: list[bytes], layers: int, at: int
@@ -132,6 +133,7 @@ def test_wherever_dots_stand_among_segments_they_are_found(
     assert refused(b"/" + b"/".join(parts)) == "bad_request"
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=12))
 def test_what_passes_has_no_reading_that_climbs(octets: bytes) -> None:
     """
@@ -163,6 +165,7 @@ def test_all_spellings_of_a_path_share_one_plain_form(spelling: bytes) -> None:
     assert path.plain(spelling) == b"/oauth/token"
 
 
+@settings(max_examples=40)
 @given(st.lists(segments.filter(lambda s: b"%" not in s), max_size=4).map(b"/".join))
 def test_the_plain_form_of_a_plain_form_is_itself(text: bytes) -> None:
     """

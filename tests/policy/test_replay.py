@@ -1,7 +1,7 @@
 """When the same request may be sent again: only if twice is no more than once, and all is kept."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.replay import Kept, idempotent
@@ -56,6 +56,7 @@ def test_a_limit_of_nothing_keeps_nothing_but_the_empty() -> None:
     assert not kept.whole
 
 
+@settings(max_examples=40)
 @given(st.lists(st.binary(max_size=8), max_size=8), st.integers(0, 32))
 def test_what_is_kept_is_what_was_sent_or_nothing(pieces: list[bytes], limit: int) -> None:
     """
