@@ -159,12 +159,18 @@ def issuer(settings: Settings) -> IssuerConfig:
 def tokens(loaded: Loaded, tls: ssl.SSLContext) -> Tokens:
     """Return what keeps the token; StartError when ``token.cache_file`` can't work here."""
     settings = loaded.settings
+    cache_file = settings.token.cache_file
+    if cache_file is not None and not cache_file.parent.is_dir():
+        raise StartError(
+            f"cannot use token.cache_file: there is no directory {cache_file.parent}; make it, for"
+            " this user alone"
+        )
     try:
         return Tokens(
             issuer(settings),
             ProtectedSecret(loaded.secret),
             tls=tls,
-            cache_file=settings.token.cache_file,
+            cache_file=cache_file,
         )
     except CacheUnavailable as error:
         raise StartError(f"cannot use token.cache_file: {error}") from None

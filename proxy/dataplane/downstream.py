@@ -303,7 +303,7 @@ class Downstream(asyncio.Protocol):
             b"-",
             error.status,
             error.kind.side,
-            0.0,
+            time.monotonic() - self._since,
             None,
             0,
             0,
@@ -311,6 +311,7 @@ class Downstream(asyncio.Protocol):
             error.code,
             self.peer,
             None,
+            error.detail,
         )
         self._close(linger=True)
 
@@ -329,7 +330,10 @@ class Downstream(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once, whatever is in flight."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.cut_short()
         self._transport.abort()
 
     def _is_gone(self, exchange: Exchange) -> bool:

@@ -272,7 +272,7 @@ class Exchange(Sending):
         """End with *error*: as the answer, or by cutting off one that has begun."""
         self._let_go()
         if self._status:
-            self._record(self._status, "upstream", error.code, time.monotonic())
+            self._record(self._status, "upstream", error.code, time.monotonic(), error.detail)
             self._downstream.cut_off(visibly=not self._asked.received.minor)
             return
         keep_alive = (
@@ -293,7 +293,7 @@ class Exchange(Sending):
         )
         self._status = error.status
         now = time.monotonic()
-        self._record(error.status, error.kind.side, error.code, now)
+        self._record(error.status, error.kind.side, error.code, now, error.detail)
         self._downstream.exchange_ended(now, keep_alive=keep_alive, linger=not keep_alive)
 
     def settle(self, fields: bytes) -> None:
@@ -307,6 +307,11 @@ class Exchange(Sending):
         )
         self._record(204, Side.DOWNSTREAM, "", now)
         self._downstream.exchange_ended(now, keep_alive=keep_alive, linger=not keep_alive)
+
+    def cut_short(self) -> None:
+        """Give up what the end of the process does not wait for."""
+        self._let_go()
+        self._record(self._status or 503, Side.PROXY, "draining", time.monotonic())
 
     def client_lost(self) -> None:
         """Cancel: there is nobody left to answer."""
@@ -335,7 +340,7 @@ class Exchange(Sending):
         self._record(self._status, "upstream", "", now)
         self._downstream.exchange_ended(now, keep_alive=keep_alive, linger=not self.body_done)
 
-    def _record(self, status: int, side: str, code: str, now: float) -> None:
+    def _record(self, status: int, side: str, code: str, now: float, detail: str = "") -> None:
         asked = self._asked
         self._plane.journal.record(
             time.time(),
@@ -351,6 +356,7 @@ class Exchange(Sending):
             code,
             self._downstream.peer,
             None if self._sent is None else self._sent - self._started,
+            detail,
         )
 
     # A tunnel.

@@ -67,13 +67,14 @@ class Journal(Protocol):
         error: str,
         client: str,
         sent: float | None,
+        detail: str = "",
     ) -> None:
         """
         Tell one that is over; *time* is Unix time.
 
         *duration*, *first_byte* (of the answer) and *sent* (the head, upstream) are seconds since
         the request began; None if that never came. *side* is whose answer it was, *error* the code
-        of ours, empty if it was not. Bytes are those of the bodies.
+        of ours and *detail* its sentence, empty if it was not. Bytes are those of the bodies.
         """
         ...
 

@@ -11,6 +11,7 @@ Rule 3: the quick way to the line and the slow one (`describe`, then the pipelin
         tests hold them together.
 """
 
+import re
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 from logging import INFO, WARNING
@@ -36,6 +37,7 @@ _KINDS = {
     ): b'","level":"warning","severity":"WARNING","event":"request.completed"',
     ("warning", _REFUSED): b'","level":"warning","severity":"WARNING","event":"request.refused"',
 }
+_USER = re.compile(rb"//[^/]*@")
 # A client that left: neither refused nor anyone's failure.
 _LEFT = "client_closed"
 
@@ -112,6 +114,7 @@ class AccessLog:
         error: str,
         client: str,
         sent: float | None = None,
+        detail: str = "",
     ) -> None:
         """
         Note a request that is over.
@@ -120,14 +123,14 @@ class AccessLog:
         the client was told, 0 if nothing; *side* whose status that is. *duration* and *first_byte*
         (of the answer, None if there was none) are seconds since the request began; the bytes are
         those of the bodies. *error* is the code of our own answer, else empty; *client* the peer's
-        address. *sent* is not logged.
+        address. *sent* is not logged. *detail* is the error's sentence.
         """
         if status < self._least_status and not (error and self._own_errors):
             return
         self._pending.append(
             self._line(
                 time, method, target, status, side, duration, first_byte,
-                request_bytes, response_bytes, request_id, error, client,
+                request_bytes, response_bytes, request_id, error, client, detail,
             )
         )  # fmt: skip
         if len(self._pending) == 1:
@@ -157,6 +160,7 @@ class AccessLog:
         request_id: bytes,
         error: str,
         client: str,
+        detail: str,
     ) -> bytes:
         """Return what the pipeline would make of `describe`, at a tenth of the cost."""
         second, thousandth = divmod(int(time * 1000), 1000)
@@ -175,7 +179,7 @@ class AccessLog:
             request_bytes,
             response_bytes,
             self._shown(request_id),
-            f',"error":{quoted(error)}'.encode() if error else b"",
+            self._error(error, detail) if error else b"",
             self._texts.get(client) or self._text(client),
         )
 
@@ -187,7 +191,7 @@ class AccessLog:
     def _what(self, what: _What) -> bytes:
         """Return the part of the line that says what was asked, and what came of it."""
         method, target, status, side, error = what
-        path, mark, _ = target.partition(b"?")
+        path, mark = _without_secrets(target)
         level, event = _kind(status, side, error)
         looks = _WHAT % (
             _KINDS[level, event],
@@ -201,6 +205,10 @@ class AccessLog:
         if len(target) + len(method) <= _LONGEST:
             self._whats[what] = looks
         return looks
+
+    def _error(self, error: str, detail: str) -> bytes:
+        said = f',"detail":{quoted(self._secrets.hide(detail))}' if detail else ""
+        return f',"error":{quoted(error)}{said}'.encode()
 
     def _text(self, text: str) -> bytes:
         looks = quoted(text)[1:-1].encode()
@@ -230,11 +238,12 @@ def describe(
     request_id: bytes,
     error: str,
     client: str,
+    detail: str = "",
     *,
     hide: Hide,
 ) -> tuple[str, dict[str, object]]:
     """Return level and event dict of a request: what `AccessLog.record` takes, in words."""
-    path, mark, _ = target.partition(b"?")
+    path, mark = _without_secrets(target)
     level, name = _kind(status, side, error)
     event: dict[str, object] = {
         "event": name,
@@ -248,9 +257,18 @@ def describe(
         "response_bytes": response_bytes,
         "request_id": shown(request_id, hide),
         **({"error": error} if error else {}),
+        **({"detail": hide(detail)} if error and detail else {}),
         "client": client,
     }
     return level, event
+
+
+def _without_secrets(target: bytes) -> tuple[bytes, bytes]:
+    """Return *target* without its query, and the mark where that was; no user and password."""
+    path, mark, _ = target.partition(b"?")
+    if b"@" in path and path[:1] != b"/":
+        path = _USER.sub(b"//", path)
+    return path, mark
 
 
 def _kind(status: int, side: str, error: str) -> tuple[str, str]:

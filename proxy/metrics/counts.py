@@ -70,6 +70,7 @@ class Counts:
         error: str,
         client: str,
         sent: float | None = None,
+        detail: str = "",
     ) -> None:
         """
         Count a request that is over: the facts that every journal is told.

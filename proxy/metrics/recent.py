@@ -26,6 +26,7 @@ class Finished(NamedTuple):
     error: str
     client: str
     sent: float | None = None
+    detail: str = ""
 
 
 class Recent:

@@ -229,6 +229,9 @@ def _check(method: bytes, wanted: bytes, received: Received, rules: Rules) -> No
     if received.refusal is not None:
         raise received.refusal
     if received.host_refusal is not None and not _names_itself(wanted, received, rules.base):
+        if target.authority_of(wanted):
+            # A client that takes us for a proxy to anywhere learns that first.
+            target.to_send(wanted, method=method, base=rules.base)
         raise received.host_refusal
     if received.preflight is None or method != b"OPTIONS":
         check_method(method, rules.access)
@@ -246,6 +249,12 @@ def body_too_large(limit: int) -> ProxyError:
 
 
 def _method_refused(method: bytes) -> ProxyError:
+    if method.upper() == b"TRACE":
+        return ProxyError(
+            "method_not_allowed",
+            "TRACE is not forwarded: its answer would repeat the credential.",
+            hint="Send the API request itself.",
+        )
     return ProxyError(
         "method_not_allowed",
         f"{method.decode('ascii')} is not forwarded: this is a reverse proxy for one API.",

@@ -211,6 +211,17 @@ class Lifecycle:
             self._not_before = -math.inf
         return True
 
+    def hurried(self, now: float) -> None:
+        """
+        Somebody who may know that the issuer is well again wants it asked: our own back-off ends.
+
+        A latch, the issuer's Retry-After and the bound on attempts stand.
+        """
+        failure = self._failure
+        if self._latch is None and failure is not None and failure.kind is not Kind.RATE_LIMITED:
+            self._wanted_at = min(self._wanted_at, now)
+            self._not_before = -math.inf
+
     # What the cache reports.
 
     def wanted(self, now: float) -> bool:

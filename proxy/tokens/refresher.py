@@ -74,7 +74,7 @@ class Refresher:
         await supervise("token refresher", self.step, health=self.health, rest=self._rest)
 
     def look_now(self) -> None:
-        """Look at the credential at once; another one than before is tried at once."""
+        """Look at the credential at once, and try it unless it was rejected already."""
         self._look_asked = True
         self._woken.set()
 
@@ -115,6 +115,7 @@ class Refresher:
             log.info("token.credential_changed")
             self._changed()
         elif asked and fingerprint:
+            self._lifecycle.hurried(self._clock.now())
             log.info("token.credential_unchanged")
         elif asked:
             log.warning("token.credential_unreadable")

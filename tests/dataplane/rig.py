@@ -130,6 +130,7 @@ class FakeJournal(Awaited):
         error: str,
         client: str,
         sent: float | None,
+        detail: str = "",
     ) -> None:
         """Keep it."""
         self.records.append(

@@ -239,6 +239,22 @@ def test_a_refused_token_stays_when_there_is_no_other_to_be_had(why: str) -> Non
         assert life.due(100.0)
 
 
+def test_a_hangup_ends_our_own_back_off_and_nobody_elses() -> None:
+    """
+    Whoever mended the issuer need not wait; a Retry-After and a latch are not ours to end.
+    """
+    for kind, more, due in (
+        (Kind.UNREACHABLE, {}, True),
+        (Kind.RATE_LIMITED, {"retry_after": 30.0}, False),
+        (Kind.REJECTED, {}, False),
+    ):
+        life = lifecycle()
+        fails(life, 0.0, kind, **more)
+        assert not life.due(0.1)
+        life.hurried(0.1)
+        assert life.due(0.1) is due
+
+
 def test_two_fresh_tokens_refused_within_a_minute_are_flapping() -> None:
     """
     Then 401s pass for a while, the token stays, and afterwards one more is tried.
