@@ -84,6 +84,17 @@ def test_every_file_that_is_linked_exists(link: str) -> None:
     assert (ROOT / link).exists()
 
 
+def test_every_promise_of_security_has_a_test_that_exists() -> None:
+    """
+    SECURITY.md names tests; none of them was renamed.
+    """
+    text = (ROOT / ".github" / "SECURITY.md").read_text()
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", text)
+    assert len(named) > 12
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
 @needs("curl")
 def test_two_variables_suffice(tmp_path: Path) -> None:
     """
