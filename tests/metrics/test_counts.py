@@ -1,6 +1,5 @@
 """What a request adds to, and what that costs."""
 
-
 from proxy.dataplane.plane import Journal
 from proxy.errors import KINDS
 from proxy.metrics import Counts, Recent
