@@ -16,6 +16,8 @@ from tests.fuzz.driver import Message
 
 # A connection for each costs many times what reading alone does.
 _CASES = max(1000, streams.CASES // 10)
+# Behind every case: what is refused must close, or else not take its successor along.
+_NEXT = b"GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n"
 # Each request has these of its own.
 _DIFFERENT = (b"x-request-id", b"authorization")
 
@@ -71,7 +73,7 @@ async def test_the_upstream_hears_every_request_that_was_forwarded_and_no_other(
     Once each, in order, as it was understood; nothing of what was refused.
     """
     cases: list[bytes] = []
-    streams.cases(streams.requests, _CASES, cases.append)
+    streams.cases(streams.requests, _CASES, lambda case: cases.append(case + _NEXT))
     heard, rig = Heard(), Rig()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(partial(Recording, heard), "127.0.0.1", 0)
