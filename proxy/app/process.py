@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import sys
@@ -15,6 +16,7 @@ from proxy.app.compose import StartError
 from proxy.app.serving import Running, serving
 from proxy.log import Output
 from proxy.settings.load import Loaded
+from proxy.settings.names import HIDDEN, KEYS
 
 _log = structlog.get_logger()
 
@@ -27,6 +29,7 @@ def run(loaded: Loaded) -> int:
     drains, a second one ends at once; SIGHUP looks at the secret again.
     """
     output = log.configure(loaded.settings.log.format, loaded.settings.log.level)
+    forget_secret_variables()
     _raise_descriptor_limit()
     try:
         uvloop.run(_run(loaded, output))
@@ -83,6 +86,12 @@ async def _drain(running: Running, at_once: asyncio.Event, timeout_seconds: floa
     cut_off = drained.result()
     say: Callable[..., object] = _log.warning if cut_off else _log.info
     say("drain.finished", cut_off=cut_off)
+
+
+def forget_secret_variables() -> None:
+    """Take what may be secret out of the environment, so that no child process inherits it."""
+    for path in HIDDEN:
+        os.environ.pop(KEYS[path].variable, None)
 
 
 def _raise_descriptor_limit() -> None:

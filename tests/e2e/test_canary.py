@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -154,6 +155,26 @@ def test_no_failure_of_the_issuer_prints_secret_or_token(
         assert_clean(process.output + seen, SECRET, TOKEN)
         # What the upstream echoes is the upstream's; all else has no business with a token.
         assert_clean("".join(answers[2:]), SECRET, TOKEN)
+
+
+def test_no_child_inherits_the_secret(environment: dict[str, str]) -> None:
+    """
+    Once it is read, the secret is out of the environment that children get.
+    """
+    program = (
+        "import subprocess; from proxy.app import process; process.forget_secret_variables();"
+        "subprocess.run(['env'], check=True)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=clean_environment(environment),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert "BEARER_PROXY_TOKEN_CLIENT_ID" in done.stdout
+    assert_clean(done.stdout, SECRET)
 
 
 class _Echo(http.server.BaseHTTPRequestHandler):
