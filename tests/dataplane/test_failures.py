@@ -1,6 +1,7 @@
 """What becomes of a request when one of its two sides goes away."""
 
 import ssl
+from collections.abc import Callable
 
 import pytest
 
@@ -45,11 +46,18 @@ async def test_a_client_that_leaves_while_connecting_cancels_that(start: Start) 
     await _told_of_a_client_that_left(rig)
 
 
-async def test_a_client_that_leaves_before_the_answer_cancels_the_request(rig: Rig) -> None:
-    """The upstream's connection is closed at once, so that it may stop working."""
+@pytest.mark.parametrize("leave", [Wire.close, Wire.reset, Wire.half_close])
+async def test_a_client_that_leaves_before_the_answer_cancels_the_request(
+    rig: Rig, leave: Callable[[Wire], None]
+) -> None:
+    """
+    The upstream's connection is closed at once, so that it may stop working.
+
+    A client that ends its half alone can't be told from one that went away, and counts as one.
+    """
     client, upstream = await rig.ask(get())
     await upstream.head()
-    client.close()
+    leave(client)
     await upstream.ended()
     await _told_of_a_client_that_left(rig)
 
@@ -222,11 +230,19 @@ async def test_a_post_that_may_have_arrived_is_not_sent_again(rig: Rig) -> None:
     assert len(rig.upstream.connections) == 1
 
 
-async def test_a_post_is_not_sent_on_a_connection_that_is_seen_to_be_gone(rig: Rig) -> None:
+@pytest.mark.parametrize("end_comes", ["before the request", "with the request"])
+async def test_a_post_is_not_sent_on_a_connection_that_is_seen_to_be_gone(
+    rig: Rig, end_comes: str
+) -> None:
     """It takes a fresh one, and the client does not hear of it."""
     client, stale = await _warm(rig)
-    stale.close()
-    client.send(post(b"pay"))
+    # In one turn of the loop, which then hears of both at once, in the order of their coming.
+    if end_comes == "before the request":
+        stale.half_close_now()
+        client.send_now(post(b"pay"))
+    else:
+        client.send_now(post(b"pay"))
+        stale.half_close_now()
     fresh = await rig.upstream.accept()
     await fresh.take_until(b"pay")
     fresh.send(ok(b"paid"))

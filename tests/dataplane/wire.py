@@ -1,6 +1,7 @@
 """One end of a TCP connection in a test's hands: every byte seen, and every way of ending it."""
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -123,6 +124,19 @@ class Wire(asyncio.Protocol, Awaited):
     def send(self, data: bytes) -> None:
         """Send *data*, in one segment if it fits."""
         self._transport.write(data)
+
+    def send_now(self, data: bytes) -> None:
+        """Have *data* on its way before this returns: the event loop would take its time."""
+        with self._duplicate() as sock:
+            assert sock.send(data) == len(data)
+
+    def half_close_now(self) -> None:
+        """Have the end on its way before this returns."""
+        with self._duplicate() as sock:
+            sock.shutdown(socket.SHUT_WR)
+
+    def _duplicate(self) -> socket.socket:
+        return socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
 
     def half_close(self) -> None:
         """Say that nothing more will come from here."""
