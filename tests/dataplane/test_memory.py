@@ -3,12 +3,14 @@
 import re
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+import trustme
 
 from proxy.demo.threaded import ThreadedDemoAPI
 from tests.e2e.process import ProxyProcess
@@ -28,7 +30,7 @@ class Pair:
         self._proc = Path(f"/proc/{proxy.process.pid}")
         self.client = socket.create_connection(("127.0.0.1", proxy.port), _PATIENCE_SECONDS)
         self.client.sendall(b"GET /warm HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        self.upstream, _ = server.accept()
+        self.upstream, _ = server.accept()  # the handshake too, where there is one
         self.upstream.settimeout(_PATIENCE_SECONDS)
         take_head(self.upstream)
         self.upstream.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
@@ -53,20 +55,27 @@ class Pair:
         self.upstream.close()
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    """Both ends of the installed command, warm."""
-    with (
-        ThreadedDemoAPI() as api,
-        closing(socket.create_server(("127.0.0.1", 0))) as server,
-    ):
+@pytest.fixture(params=["http", "https"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    """Both ends of the installed command, warm; the upstream's is plain or TLS."""
+    with ExitStack() as stack:
+        api = stack.enter_context(ThreadedDemoAPI())
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        environment = {
+            **api.environment(),
+            "BEARER_PROXY_UPSTREAM_URL": f"{request.param}://127.0.0.1:{server.getsockname()[1]}",
+        }
+        if request.param == "https":
+            authority = trustme.CA()
+            authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+            environment["BEARER_PROXY_UPSTREAM_CA_FILE"] = str(tmp_path / "ca.pem")
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert("127.0.0.1").configure_cert(context)
+            server = stack.enter_context(context.wrap_socket(server, server_side=True))
         server.settimeout(_PATIENCE_SECONDS)
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        environment = {**api.environment(), "BEARER_PROXY_UPSTREAM_URL": url}
-        with ProxyProcess(environment, tmp_path) as proxy:
-            proxy.wait_for("proxy.ready")
-            with closing(Pair(proxy, server)) as pair:
-                yield pair
+        proxy = stack.enter_context(ProxyProcess(environment, tmp_path))
+        proxy.wait_for("proxy.ready")
+        yield stack.enter_context(closing(Pair(proxy, server)))
 
 
 def take_head(sock: socket.socket) -> bytes:
@@ -79,16 +88,27 @@ def take_head(sock: socket.socket) -> bytes:
     return head
 
 
+def send_until_full(sock: socket.socket) -> int:
+    """Send until nothing more goes in, MOVED bytes at most; return how many went in."""
+    sent = 0
+    patience = sock.gettimeout()
+    sock.setblocking(False)
+    while sent < MOVED and select.select([], [sock], [], _STALLED_SECONDS)[1]:
+        try:
+            sent += sock.send(_BLOCK[: MOVED - sent])
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            continue  # there is room, but not yet for a whole record
+    sock.settimeout(patience)
+    return sent
+
+
 def move(source: socket.socket, sink: socket.socket) -> int:
     """
     Send MOVED bytes into *source*, and take as many out of *sink* once nothing more goes in.
 
     Returns how many went in before the first was taken out.
     """
-    sent = 0
-    while sent < MOVED and select.select([], [source], [], _STALLED_SECONDS)[1]:
-        sent += source.send(_BLOCK[: MOVED - sent], socket.MSG_DONTWAIT)
-    stalled_at = sent
+    stalled_at = send_until_full(source)
 
     def send_the_rest() -> None:
         missing = MOVED - stalled_at
