@@ -324,6 +324,11 @@ class Downstream(asyncio.Protocol):
         else:
             self._transport.close()
 
+    def forget(self) -> None:
+        """Read the next request afresh, though it repeat the last one: the rules have changed."""
+        self._line = self._block = self._head = b""
+        self._received = self._asked = None
+
     def drain(self) -> None:
         """Take no further request; close as soon as nothing is in flight."""
         if self._exchange is None and not self._until:

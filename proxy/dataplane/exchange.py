@@ -114,7 +114,7 @@ class Exchange(Sending):
             headers.request_id_line(self._request_id),
             self._keep_alive,
             self._asked.received,
-            self._plane.route.rules.base,
+            self._route.rules.base,
         )
 
     @property
@@ -142,7 +142,7 @@ class Exchange(Sending):
         started = self._started
         if upstream.gate.reasons:
             upstream.gate.open(flow.PEER_IS_FULL)
-        plane.route.pool.release(upstream, now)
+        self._route.pool.release(upstream, now)
         plane.journal.record(
             time.time(),
             asked.method,
@@ -194,7 +194,7 @@ class Exchange(Sending):
             if reusable and self.body_done:
                 if upstream.gate.reasons:
                     upstream.gate.open(flow.PEER_IS_FULL)
-                self._plane.route.pool.release(upstream, now)
+                self._route.pool.release(upstream, now)
             else:
                 upstream.abort()
         self._end(now, keep_alive=self._keep_alive and self.body_done)
@@ -217,7 +217,7 @@ class Exchange(Sending):
         upstream, credential = self._upstream, self._credential
         assert upstream is not None
         assert credential is not None
-        worthwhile = self._plane.route.credentials.refused(credential)
+        worthwhile = self._route.credentials.refused(credential)
         if not worthwhile or self._replayed or not self.body_done or not self._is_whole:
             return False
         self._held = _Held(upstream, answered)
@@ -265,7 +265,7 @@ class Exchange(Sending):
         elif self._may_retry(upstream):
             self._retry()
         else:
-            name = self._plane.route.name
+            name = self._route.name
             self.give_up(faults.closed(name, answer_seen=self.answer_seen))
 
     def fail(self, error: ProxyError) -> None:
@@ -395,9 +395,9 @@ class Exchange(Sending):
                 self.fail(faults.too_slow("body", "body_idle_seconds", limits.body_idle_seconds))
         elif not self._status:
             if _over(idle, limits.response_head_seconds):
-                self.fail(faults.silent(self._plane.route.name, limits.response_head_seconds))
+                self.fail(faults.silent(self._route.name, limits.response_head_seconds))
         elif _over(idle, limits.response_idle_seconds):
-            self.fail(faults.silent(self._plane.route.name, limits.response_idle_seconds))
+            self.fail(faults.silent(self._route.name, limits.response_idle_seconds))
 
 
 def _over(idle: float, limit: float) -> bool:

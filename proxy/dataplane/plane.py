@@ -120,6 +120,10 @@ class Swept(Protocol):
         """Act on whatever is overdue at *now*, in seconds of the monotonic clock."""
         ...
 
+    def forget(self) -> None:
+        """Read the next request afresh: the rules have changed."""
+        ...
+
     def drain(self) -> None:
         """Take no further request; close as soon as nothing is in flight."""
         ...
@@ -142,6 +146,8 @@ class Plane:
     The shared half of every connection.
 
     ``draining`` is set once and for good. ``connections`` are the clients' ones that are open.
+    ``route`` and ``limits`` are replaced by ``change`` alone; a request keeps the route that it
+    began with. ``retired`` are the pools of earlier routes that still have a connection.
     """
 
     route: Route
@@ -149,6 +155,7 @@ class Plane:
     journal: Journal = field(default_factory=NoJournal)
     draining: bool = False
     connections: set[Swept] = field(default_factory=set)
+    retired: list["Pool"] = field(default_factory=list)
     # Requests that were sent again after a 401, by what came of it.
     replays: dict[str, int] = field(default_factory=lambda: {"ok": 0, "refused": 0, "failed": 0})
     # Ids that no other request of this or another process has.
@@ -170,6 +177,25 @@ class Plane:
             response_bytes=sum(down for _, down in moved),
         )
 
+    def change(self, route: Route, limits: Limits) -> None:
+        """
+        Serve what comes from now on by *route* and *limits*.
+
+        Requests in flight end on the route that they began with. Another pool than before takes the
+        former's place: what is idle in that closes now, and the rest as it becomes idle.
+        """
+        former, self.route, self.limits = self.route.pool, route, limits
+        for connection in self.connections:
+            connection.forget()
+        if former is not route.pool:
+            former.close()
+            self.retired = [pool for pool in (*self.retired, former) if not pool.is_dry]
+
+    @property
+    def pools(self) -> list["Pool"]:
+        """All that have connections: the route's, and those that are retired."""
+        return [self.route.pool, *self.retired]
+
     def joined(self, connection: Swept) -> None:
         """Count *connection* as open."""
         self.connections.add(connection)
@@ -188,7 +214,10 @@ class Plane:
         for connection in self._all():
             connection.sweep(now)
         self.route.pool.sweep(now)
-        if self.connections or self.route.pool.idle_count:
+        for pool in self.retired:
+            pool.close()
+        self.retired = [pool for pool in self.retired if not pool.is_dry]
+        if self.connections or self.route.pool.idle_count or self.retired:
             self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def _all(self) -> Iterable[Swept]:
@@ -220,4 +249,5 @@ class Plane:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.route.pool.close()
+        for pool in self.pools:
+            pool.close()

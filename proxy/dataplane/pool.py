@@ -97,6 +97,11 @@ class Pool:
         """How many connections serve a request."""
         return len(self._open) - len(self._idle)
 
+    @property
+    def is_dry(self) -> bool:
+        """Tell whether there is no connection, and nobody who is about to have one."""
+        return not (self._open or self._connecting or self._line)
+
     def lease(self, *, certain: bool) -> Upstream | None:
         """
         Return an idle connection, or None if one has to be made.

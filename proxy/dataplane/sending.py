@@ -61,6 +61,7 @@ class Sending(ABC):
     def __init__(self, downstream: "Downstream", plane: "Plane", asked: Asked) -> None:
         self._downstream = downstream
         self._plane = plane
+        self._route = plane.route  # for good: a reload is for the requests that come after it
         self._asked = asked
         received = asked.received
         self._request_id = received.request_id or next(plane.request_ids)
@@ -111,7 +112,7 @@ class Sending(ABC):
             self.fail(decided.error)
 
     def _judge(self) -> Verdict:
-        credentials = self._plane.route.credentials
+        credentials = self._route.credentials
         return verdict.judge(self._asked, credentials.current() or credentials.shortage())
 
     def _head_of(self, forward: Forward) -> bytes:
@@ -120,11 +121,11 @@ class Sending(ABC):
         return b"%bX-Request-Id: %b\r\n\r\n" % (forward.head, self._request_id)
 
     def _may_wait(self, error: ProxyError) -> bool:
-        route = self._plane.route
+        route = self._route
         return error.kind.side is Side.TOKEN and route.credentials.worth_waiting(route.wait_seconds)
 
     def _wait_for_credential(self) -> None:
-        route = self._plane.route
+        route = self._route
         self._deadline = time.monotonic() + route.wait_seconds
         self._stop_listening = route.credentials.on_change(self._credentials_changed)
 
@@ -140,7 +141,7 @@ class Sending(ABC):
     def _send_or_give_up(self, forward: Forward) -> None:
         """Send *forward*, unless it carries the very credential that was refused just now."""
         if self.was_refused(forward.credential):
-            self.give_up(faults.closed(self._plane.route.name, answer_seen=True))
+            self.give_up(faults.closed(self._route.name, answer_seen=True))
         else:
             self._send(forward)
 
@@ -152,7 +153,7 @@ class Sending(ABC):
 
     def _stop_waiting(self) -> None:
         if self._queued:
-            self._plane.route.pool.leave_line(self)
+            self._route.pool.leave_line(self)
             self._queued = False
         if self._stop_listening is not None:
             self._stop_listening()
@@ -162,7 +163,7 @@ class Sending(ABC):
     def _send(self, forward: Forward, *, fresh: bool = False) -> None:
         """Send *forward* on an idle connection, unless it has to be a *fresh* one."""
         self._credential = forward.credential
-        pool = self._plane.route.pool
+        pool = self._route.pool
         upstream = None if fresh else pool.lease(certain=not self._asked.repeatable)
         if upstream is not None:
             self.attach(upstream, self._head_of(forward))
@@ -188,15 +189,15 @@ class Sending(ABC):
         if self._queued:
             seconds = self._plane.limits.queue_seconds
             return faults.overloaded(f"none became free within {seconds:g} s", "queue_seconds")
-        return self._plane.route.credentials.shortage()
+        return self._route.credentials.shortage()
 
     def _connect(self, head: bytes) -> None:
         self._connecting = asyncio.get_running_loop().create_task(self._connect_and_attach(head))
-        self._plane.route.pool.connecting(self._connecting)
+        self._route.pool.connecting(self._connecting)
 
     async def _connect_and_attach(self, head: bytes) -> None:
         try:
-            upstream = await self._plane.route.pool.connect()
+            upstream = await self._route.pool.connect()
         except ProxyError as error:
             self._connecting = None
             self.give_up(error)
@@ -259,7 +260,7 @@ class Sending(ABC):
             return b""
         self._moved = True
         self._request_bytes += len(piece)
-        limit = self._plane.route.rules.body_bytes
+        limit = self._route.rules.body_bytes
         if limit and self._request_bytes > limit and not self.tunnelling:
             self.fail(verdict.body_too_large(limit))
             return b""
