@@ -1,6 +1,7 @@
 """The process: signals in, exit code out."""
 
 import asyncio
+import ctypes
 import gc
 import os
 import resource
@@ -19,6 +20,7 @@ from proxy.settings.load import Loaded
 from proxy.settings.names import HIDDEN, KEYS
 
 _log = structlog.get_logger()
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 def run(loaded: Loaded) -> int:
@@ -86,6 +88,20 @@ async def _drain(running: Running, at_once: asyncio.Event, timeout_seconds: floa
     cut_off = drained.result()
     say: Callable[..., object] = _log.warning if cut_off else _log.info
     say("drain.finished", cut_off=cut_off)
+
+
+def withhold_memory() -> None:
+    """
+    Keep other processes of the same user out of this one's memory and initial environment.
+
+    Called before anything secret is read. There will be no core file, no debugger attaches, and
+    ``/proc/<pid>/environ`` and ``mem`` are root's; on systems without Linux' ``prctl`` only the
+    first of these holds.
+    """
+    # A pipe as core_pattern is handed a core whatever the limit says; not being dumpable stops it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def forget_secret_variables() -> None:

@@ -2,7 +2,6 @@
 
 from proxy.cli.configuration import configured, options
 from proxy.cli.streams import write
-from proxy.settings import Loaded
 
 _USAGE = """\
 usage: bearer-proxy [run] [--config PATH] [--TABLE-KEY VALUE ...]
@@ -18,10 +17,7 @@ def main(arguments: list[str]) -> int:
     if "--help" in flags:
         write(_USAGE)
         return 0
-    return configured(flags, _run)
-
-
-def _run(loaded: Loaded) -> int:
     from proxy import app
 
-    return app.run(loaded)
+    app.withhold_memory()
+    return configured(flags, app.run)

@@ -22,6 +22,8 @@ from proxy.settings.read import Origin, read_environment, read_file, read_flags
 from proxy.settings.report import Problem, SettingsError
 from proxy.settings.secret import SecretKind, SecretSource, exposure
 
+STRICT = "token.strict_permissions"
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -56,12 +58,16 @@ def load(
     layers = _read(flags, environ, path, problems)
     settings = _validated(layers, problems)
     secret = secret_source(layers, environ, problems)
+    exposed = [*(secret.exposures() if secret else ()), *_exposed_file(layers, path)]
     if settings is not None:
         problems += contradictions(settings, layers)
+        if settings.token.strict_permissions:
+            place = layers.origin(STRICT).place
+            problems += [Problem(place, STRICT, each) for each in exposed]
     if settings is None or secret is None or problems:
         in_file = any(path and each.place.startswith(path) for each in problems)
         raise SettingsError(problems, subject=path if path and in_file else "the configuration")
-    warnings = (*secret.warnings(), *_exposed_file(layers, path))
+    warnings = (*secret.warnings(), *exposed)
     return Loaded(settings, _provenance(settings, layers, secret), warnings, secret, path)
 
 

@@ -219,6 +219,11 @@ class Token(Table):
         description="File that keeps the token across restarts, encrypted with a key derived from"
         " the secret. Unset: every start asks the issuer.",
     )
+    strict_permissions: Flag = Field(
+        False,
+        description="Whether a configuration or secret file that others than its owner can read is"
+        " an error at start, not a warning.",
+    )
     inbound: Literal["replace", "refuse"] = Field(
         "replace",
         description="What becomes of a client's own `Authorization`: replaced, or the request"

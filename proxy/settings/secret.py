@@ -53,13 +53,14 @@ class SecretSource:
     def warnings(self) -> tuple[str, ...]:
         """Say what is odd about the secret as it is now, though it can be used."""
         secret = self.read()
-        found = []
-        if secret != secret.strip():
-            found.append(f"the client secret in {self.where} has white space around it")
+        if secret == secret.strip():
+            return ()
+        return (f"the client secret in {self.where} has white space around it",)
+
+    def exposures(self) -> tuple[str, ...]:
+        """Say whether others than its owner can read the secret's file, if it has one."""
         # systemd grants access to its credentials by ACL, which shows as a group's permission.
-        if self.kind is SecretKind.FILE:
-            found += exposure(self.where, "secret file")
-        return tuple(found)
+        return exposure(self.where, "secret file") if self.kind is SecretKind.FILE else ()
 
     @property
     def description(self) -> str:

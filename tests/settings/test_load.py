@@ -191,3 +191,51 @@ def test_a_secret_that_cannot_be_read_says_which_file(tmp_path: Path) -> None:
         said = refusal({**ID, "BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE": str(path)})
         assert str(path) in said
         assert why in said
+
+
+def _readable_files(tmp_path: Path, mode: int) -> tuple[dict[str, str], Path, Path]:
+    """Return variables that name a secret file, that file, and a configuration with a secret."""
+    secret, config = tmp_path / "secret", tmp_path / "config.toml"
+    secret.write_text("s3cret")
+    config.write_text('[token]\nextra = {key = "value"}\n')
+    for path in (secret, config):
+        path.chmod(mode)
+    return {**ID, "BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE": str(secret)}, secret, config
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_files_that_others_can_read_are_warned_of(tmp_path: Path, mode: int) -> None:
+    """
+    A secret file, and a configuration with something in it that may be secret.
+    """
+    environ, secret, config = _readable_files(tmp_path, mode)
+    warnings = load({}, environ, config).warnings
+    assert len(warnings) == 2
+    assert str(secret) in warnings[0]
+    assert str(config) in warnings[1]
+    assert all(f"mode {mode:04o}" in each and "chmod 600" in each for each in warnings)
+
+
+def test_files_that_others_can_read_are_refused_if_so_wished(tmp_path: Path) -> None:
+    """
+    token.strict_permissions makes problems of the warnings, one for each file.
+    """
+    environ, secret, config = _readable_files(tmp_path, 0o644)
+    environ["BEARER_PROXY_TOKEN_STRICT_PERMISSIONS"] = "true"
+    said = refusal(environ, config)
+    assert "2 problems" in said
+    assert said.count("token.strict_permissions") == 2
+    assert f"secret file {secret} can be read by others" in said
+    assert f"configuration file {config} can be read by others" in said
+
+
+def test_files_of_the_owner_alone_are_no_matter(tmp_path: Path) -> None:
+    """
+    Mode 0600 is neither warned of nor refused; nor is an open file with nothing secret in it.
+    """
+    environ, _, config = _readable_files(tmp_path, 0o600)
+    environ["BEARER_PROXY_TOKEN_STRICT_PERMISSIONS"] = "true"
+    assert load({}, environ, config).warnings == ()
+    config.write_text('[log]\nlevel = "debug"\n')
+    config.chmod(0o644)
+    assert load({}, environ, config).warnings == ()
