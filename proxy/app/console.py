@@ -37,7 +37,7 @@ class AppConsole:
 
     def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have *call* run whenever the token's life takes a turn, until cancelled."""
-        return self._tokens.cache.on_change(call)
+        return self._tokens.on_change(call)
 
     def refresh(self) -> str:
         """Ask for a new token now; Refusal while the issuer must not be asked."""

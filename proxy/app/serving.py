@@ -129,9 +129,9 @@ class Running:
         stack.callback(self.plane.close)
         stack.callback(self._listener.stop)
         self.vitals.listening = True
-        stack.callback(self.tokens.cache.on_change(self._token_changed))
+        stack.callback(self.tokens.on_change(self._token_changed))
         refreshes = RefreshWatch(self.tokens.snapshot, self.counts)
-        stack.callback(self.tokens.cache.on_change(refreshes))
+        stack.callback(self.tokens.on_change(refreshes))
         await self.tokens.start()
         stack.push_async_callback(self.tokens.stop)
         await self._open_admin(stack)

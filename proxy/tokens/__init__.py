@@ -3,7 +3,7 @@
 from proxy.tokens.cache import TokenCache
 from proxy.tokens.clock import Clock, SystemClock
 from proxy.tokens.config import ErrorClass, IssuerConfig
-from proxy.tokens.keeper import Tokens
+from proxy.tokens.keeper import NoToken, Tokens
 from proxy.tokens.outcome import Exchange, Failure, Grant, Kind, Secret
 from proxy.tokens.policy import POLICY, RESULTS
 from proxy.tokens.seal import Unavailable as CacheUnavailable
@@ -20,6 +20,7 @@ __all__ = [
     "Grant",
     "IssuerConfig",
     "Kind",
+    "NoToken",
     "Outcome",
     "Secret",
     "Snapshot",

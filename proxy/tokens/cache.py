@@ -14,10 +14,12 @@ from proxy.errors import ProxyError
 from proxy.policy.credential import Credential
 from proxy.tokens.clock import Clock
 from proxy.tokens.lifecycle import Lifecycle
+from proxy.tokens.watchers import Watchers
 
 log = structlog.get_logger()
 
 _PENDING_HINT = "The first token is on its way; try again."
+_ENDED = "The configuration was changed while this request waited for a token."
 
 
 class TokenCache:
@@ -25,6 +27,7 @@ class TokenCache:
     Implements ``proxy.policy.credential.Credentials`` over a Lifecycle.
 
     *issuer* names the issuer in errors; *wake* makes the refresher look at the schedule again.
+    ``end`` is called when nobody refreshes it any more: what it holds serves what is in flight.
     """
 
     def __init__(
@@ -37,9 +40,10 @@ class TokenCache:
     ) -> None:
         self._lifecycle = lifecycle
         self._now = clock.now
-        self._issuer = issuer
+        self.issuer = issuer
         self._wake = wake
-        self._watchers: dict[object, Callable[[], None]] = {}
+        self._watchers = Watchers()
+        self._ended = False
 
     def current(self) -> Credential | None:
         """Return the credential to send: neither expired nor taken away by a refusal, or None."""
@@ -50,17 +54,19 @@ class TokenCache:
 
     def shortage(self) -> ProxyError:
         """Return the 503 of a request that finds no credential and does not wait for one."""
+        if self._ended:
+            return ProxyError("token_pending", _ENDED, hint="Send it again.", retry_after=1)
         now = self._now()
         lifecycle = self._lifecycle
         seconds = 0.0 if lifecycle.fetching else lifecycle.next_at() - now
         retry_after = max(1, math.ceil(seconds))
         policy, failure = lifecycle.policy, lifecycle.failure
         if policy is None or failure is None:
-            detail = f"No token yet: {self._issuer} is being asked for one."
+            detail = f"No token yet: {self.issuer} is being asked for one."
             return ProxyError("token_pending", detail, hint=_PENDING_HINT, retry_after=retry_after)
         return ProxyError(
             policy.code,
-            f"No usable token: the issuer {self._issuer} {failure.cause}. "
+            f"No usable token: the issuer {self.issuer} {failure.cause}. "
             + (
                 "It is being asked again."
                 if seconds <= 0
@@ -76,6 +82,8 @@ class TokenCache:
 
         One that is overdue (the machine slept) is started by the asking.
         """
+        if self._ended:
+            return False
         if self._lifecycle.fetching:
             return True
         ahead = self._lifecycle.next_at() - self._now()
@@ -85,25 +93,16 @@ class TokenCache:
 
     def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have *call* run after every change, until the returned function is called."""
-        key = object()
-        self._watchers[key] = call
-
-        def cancel() -> None:
-            self._watchers.pop(key, None)
-
-        return cancel
+        return self._watchers.add(call)
 
     def changed(self) -> None:
         """Tell the watchers; called by whoever changed the lifecycle, after it is consistent."""
-        for key in tuple(self._watchers):
-            # One that was called before may have cancelled it.
-            call = self._watchers.get(key)
-            try:
-                if call is not None:
-                    call()
-            except Exception as error:
-                # One request's trouble must not cost the others their wake-up.
-                log.error("task.callback_failed", error=type(error).__name__)
+        self._watchers.tell()
+
+    def end(self) -> None:
+        """Let go whoever waits for a token: none will come."""
+        self._ended = True
+        self.changed()
 
     def refused(self, credential: Credential) -> bool:
         """
@@ -113,6 +112,8 @@ class TokenCache:
         One that is equal to it means that the issuer stands by it: pass the 401 on. False: pass it
         on at once. The credential is then still served if no replacement was within reach.
         """
+        if self._ended:
+            return False
         now = self._now()
         lifecycle = self._lifecycle
         was_held, state = lifecycle.held, lifecycle.state(now)

@@ -1,5 +1,6 @@
 """What is known of one issuer before it is asked; filled from settings, or by hand in a test."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -54,6 +55,21 @@ class IssuerConfig:
     def __post_init__(self) -> None:
         for each in (self.access_token_pointer, self.expires_in_pointer, self.error_code_pointer):
             pointer.parse(each)
+
+    @property
+    def identity(self) -> str:
+        """All that is sent but the secret: two configurations that differ in it are two clients."""
+        return json.dumps(
+            [
+                self.url,
+                self.client_id,
+                self.request_format,
+                self.client_auth,
+                self.scope,
+                sorted(self.extra.items()),
+                sorted(self.headers.items()),
+            ]
+        )
 
     @property
     def label(self) -> str:

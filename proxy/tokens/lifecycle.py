@@ -222,6 +222,26 @@ class Lifecycle:
             self._wanted_at = min(self._wanted_at, now)
             self._not_before = -math.inf
 
+    # What another configuration changes.
+
+    def reconfigured(self, *, retry_max: float, flap: float, elsewhere: bool) -> None:
+        """
+        Another configuration is in force; what is held is served on, and ``credential_is`` tells
+        whether another token is wanted. *elsewhere*: what one issuer asked for does not bind us
+        towards another.
+        """
+        self._retry_max, self._flap = retry_max, flap
+        if elsewhere:
+            self._not_before = -math.inf
+            self._attempts = Attempts()
+
+    def continues(self, before: "Lifecycle") -> None:
+        """Count on where *before* ends, for the eye: counters and history, no token."""
+        self._history = deque((*before._history, *self._history), maxlen=_HISTORY)
+        self._counts = {name: n + before._counts[name] for name, n in self._counts.items()}
+        self._adoptions += before._adoptions
+        self._refusals += before._refusals
+
     # What the cache reports.
 
     def wanted(self, now: float) -> bool:

@@ -27,6 +27,8 @@ from proxy.tokens.config import IssuerConfig
 from proxy.tokens.outcome import Exchange, Failure, Grant, Kind, Secret
 
 ANSWER_BYTES = 64 * 1024
+# Of fingerprints, so that they say nothing outside this process, not even to who guesses secrets.
+_KEY = os.urandom(32)
 
 
 class TokenSource:
@@ -52,7 +54,6 @@ class TokenSource:
         self._clock = clock
         self._tls = tls
         self._hidden = hidden
-        self._key = os.urandom(32)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -101,8 +102,8 @@ class TokenSource:
         return secret
 
     def _fingerprint(self, secret: str) -> str:
-        # Keyed, so that it says nothing outside this process, not even to who guesses secrets.
-        return hashlib.blake2b(secret.encode(), key=self._key, digest_size=16).hexdigest()
+        sent = f"{self._config.identity}\n{secret}".encode()
+        return hashlib.blake2b(sent, key=_KEY, digest_size=16).hexdigest()
 
     async def _ask(self, secret: str) -> Grant | Failure:
         try:

@@ -4,18 +4,22 @@ import asyncio
 import gzip
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
 from aiohttp import web
 
-from proxy.tokens import Exchange, Failure, Grant, Kind, SystemClock
+from proxy.tokens import Exchange, Failure, Grant, IssuerConfig, Kind, SystemClock
 from proxy.tokens.source import ANSWER_BYTES, TokenSource
 from tests.tokens.fakes import FixedSecret
 from tests.tokens.issuer import Call, ScriptedIssuer, config, says, text, token_answer
+
+ROOT = Path(__file__).parents[2]
 
 
 async def ask(
@@ -314,12 +318,44 @@ async def test_without_a_secret_nobody_is_asked(issuer: ScriptedIssuer, value: s
     assert issuer.calls == []
 
 
-@pytest.mark.parametrize("make", [lambda s: s, lambda s: f"Basic {s}"])
-async def test_fingerprints_say_nothing_outside_the_process(make: Callable[[str], str]) -> None:
+async def test_fingerprints_say_nothing_outside_the_process() -> None:
     """
     The same secret has another fingerprint in every process: guesses can't be compared with it.
     """
-    secret = FixedSecret(make("s3cret"))
-    one = TokenSource(config("http://issuer.invalid"), secret, clock=SystemClock())
-    two = TokenSource(config("http://issuer.invalid"), secret, clock=SystemClock())
-    assert await one.fingerprint() == await one.fingerprint() != await two.fingerprint()
+    program = (
+        "import asyncio\n"
+        "from tests.tokens.fakes import FixedSecret\n"
+        "from tests.tokens.issuer import config\n"
+        "from proxy.tokens import SystemClock\n"
+        "from proxy.tokens.source import TokenSource\n"
+        "url = 'http://issuer.invalid'\n"
+        "source = TokenSource(config(url), FixedSecret(), clock=SystemClock())\n"
+        "import sys; sys.stdout.write(asyncio.run(source.fingerprint()))\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    elsewhere, _ = await process.communicate()
+    here = TokenSource(config("http://issuer.invalid"), FixedSecret(), clock=SystemClock())
+    assert len(elsewhere) == 32
+    assert elsewhere.decode() != await here.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"scope": "a"}, {"extra": {"audience": "b"}}, {"headers": {"X-Key": "c"}}, {"client_id": "d"}],
+)
+async def test_another_client_with_the_same_secret_is_another_credential(
+    more: dict[str, object],
+) -> None:
+    """
+    Whatever is sent to the issuer tells one credential from another, and nothing else does.
+    """
+    one = IssuerConfig(url="http://issuer.invalid", client_id="acme", timeout_seconds=1)
+    same = replace(one, timeout_seconds=2)
+    other = replace(one, **more)  # type: ignore[arg-type] # any of them
+    first, second, third = [
+        await TokenSource(each, FixedSecret(), clock=SystemClock()).fingerprint()
+        for each in (one, same, other)
+    ]
+    assert first == second != third
