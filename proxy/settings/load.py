@@ -7,8 +7,9 @@ Rule 2: an exception that leaves here carries no input: neither in its text nor 
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 from pydantic import ValidationError
@@ -17,12 +18,13 @@ from proxy.settings.checks import CREDENTIAL, SECRET_FILE, contradictions, secre
 from proxy.settings.explain import problems_of
 from proxy.settings.layers import DEFAULT, Layers
 from proxy.settings.model import Settings
-from proxy.settings.names import CONFIG_VARIABLE, HIDDEN, KEYS
+from proxy.settings.names import CONFIG_VARIABLE, HIDDEN, KEYS, PREFIX
 from proxy.settings.read import Origin, read_environment, read_file, read_flags
 from proxy.settings.report import Problem, SettingsError
 from proxy.settings.secret import SecretKind, SecretSource, exposure
 
 STRICT = "token.strict_permissions"
+_DIRECTORY = "CREDENTIALS_DIRECTORY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Loaded:
 
     *provenance* has every key, as ``table.key``; its values print as ``flag --x``, ``env NAME``,
     ``file PATH:LINE``, ``profile NAME``, ``credential …`` or ``default``. *warnings* are sentences
-    for a person. *path* is the file that was read, if any.
+    for a person. *path* is the file that was read, if any. *again* loads the file of this moment
+    under the same flags and environment, whatever has become of the process' own.
     """
 
     settings: Settings
@@ -40,6 +43,7 @@ class Loaded:
     warnings: tuple[str, ...]
     secret: SecretSource
     path: str | None
+    again: Callable[[], "Loaded"] = field(repr=False, compare=False)
 
 
 def load(
@@ -68,7 +72,13 @@ def load(
         in_file = any(path and each.place.startswith(path) for each in problems)
         raise SettingsError(problems, subject=path if path and in_file else "the configuration")
     warnings = (*secret.warnings(), *exposed)
-    return Loaded(settings, _provenance(settings, layers, secret), warnings, secret, path)
+    ours = {name: text for name, text in environ.items() if _is_read(name)}
+    again = partial(load, dict(flags), ours, path)
+    return Loaded(settings, _provenance(settings, layers, secret), warnings, secret, path, again)
+
+
+def _is_read(variable: str) -> bool:
+    return variable.upper().startswith(PREFIX) or variable == _DIRECTORY
 
 
 def _read(

@@ -239,3 +239,22 @@ def test_files_of_the_owner_alone_are_no_matter(tmp_path: Path) -> None:
     config.write_text('[log]\nlevel = "debug"\n')
     config.chmod(0o644)
     assert load({}, environ, config).warnings == ()
+
+
+def test_loading_again_reads_the_file_of_that_moment(config: Path) -> None:
+    """
+    Under the flags and variables of the first time, though the process has forgotten them since.
+    """
+    config.write_text('[log]\nlevel = "debug"\n')
+    environ = {**REQUIRED, "BEARER_PROXY_CONFIG": str(config)}
+    loaded = load({"log.access": "errors"}, environ)
+    environ.clear()
+    config.write_text('[log]\nlevel = "error"\n')
+    again = loaded.again().again()
+    assert level(again) == ("error", f"file {config}:2")
+    assert again.settings.log.access == "errors"
+    assert again.secret.read() == "s3cret"
+    assert "s3cret" not in repr(again)
+    config.write_text("level = 1\n")
+    with pytest.raises(SettingsError):
+        again.again()
