@@ -18,6 +18,7 @@ TOKEN = "token-1"
 AUTHORIZATION = b"Authorization: Bearer token-1\r\n"
 # A second or so: far more than anything takes that is not left over.
 _TURNS = 100_000
+_SETTLED = 3_000
 
 
 def credential(token: str) -> Credential:
@@ -308,6 +309,11 @@ class Rig:
             self.upstream.stop()
             for connection in tuple(self.plane.connections):
                 connection.abort()
+
+    async def settle(self) -> None:
+        """Give everybody more turns than it takes to move what a test moves."""
+        for _ in range(_SETTLED):
+            await asyncio.sleep(0)
 
     async def turns(self, so: Callable[[], bool], otherwise: str) -> None:
         """See *so* come about in as many turns of the loop as it takes; say *otherwise* if not."""

@@ -220,6 +220,26 @@ async def test_a_retry_is_the_last(rig: Rig) -> None:
     assert len(rig.upstream.connections) == 2
 
 
+async def test_a_retry_that_had_to_wait_in_line_is_the_last_too(start: Start) -> None:
+    """Even where the connection that it gets there has served before."""
+    rig = await start(Setup(connections=1))
+    client, stale = await _warm(rig)
+    client.send(get(b"/retried"))
+    await stale.head()
+    other = await rig.client()
+    other.send(get(b"/other"))
+    await rig.turns(lambda: rig.pool.queued_count == 1, "the other is not in line")
+    stale.close()
+    second = await rig.upstream.accept()
+    assert (await second.head()).startswith(b"GET /other ")
+    await rig.turns(lambda: rig.pool.queued_count == 1, "the retry is not in line")
+    second.send(ok(b"x"))
+    assert (await second.head()).startswith(b"GET /retried ")
+    second.close()
+    assert b'"code": "upstream_closed"' in await own_answer(client)
+    assert len(rig.upstream.connections) == 2
+
+
 async def test_a_post_that_may_have_arrived_is_not_sent_again(rig: Rig) -> None:
     """Twice is more than once, to a payment."""
     client, stale = await _warm(rig)
@@ -313,6 +333,24 @@ async def test_a_connection_that_the_upstream_will_close_is_not_used_again(
 
 
 # Streaming.
+
+
+async def test_an_answer_before_the_body_is_whole_ends_both_connections(rig: Rig) -> None:
+    """The rest of the body is nobody's, however familiar the answer: it never becomes a request."""
+    client, upstream = await rig.ask(get())
+    await upstream.head()
+    upstream.send(ok(b"x"))
+    await own_answer(client)
+    client.send(request(b"POST", b"/", b"Content-Length: 5", body=b"he"))
+    await upstream.take_until(b"he")
+    upstream.send(ok(b"x"))
+    assert (await client.rest()).endswith(b"\r\n\r\nx")
+    await upstream.ended()
+    client.send(b"llo" + get(b"/smuggled"))
+    client.half_close()
+    assert await rig.plane.drain(5) == 0
+    assert not upstream.unread
+    assert len(rig.upstream.connections) == 1
 
 
 async def test_an_event_arrives_before_the_next_is_sent(rig: Rig) -> None:

@@ -185,7 +185,9 @@ async def test_an_expectation_may_be_declined(rig: Rig) -> None:
     )
     await upstream.head()
     upstream.send(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
-    assert (await client.rest()).startswith(b"HTTP/1.1 417 ")
+    answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 417 ")
+    assert values(answer, b"Connection") == [b"close"]  # and so says that the body is not awaited
     await upstream.ended()
 
 

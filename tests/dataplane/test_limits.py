@@ -8,6 +8,7 @@ import pytest
 from proxy.dataplane import Limits
 from tests.dataplane.conftest import Start
 from tests.dataplane.rig import Rig, Setup, get, lines_of, ok, own_answer, post, request, values
+from tests.dataplane.test_tunnels import SWITCHING, WEBSOCKET
 from tests.dataplane.wire import Wire
 
 # Upstream connections.
@@ -94,6 +95,56 @@ async def test_a_connection_has_so_many_requests_and_is_told_of_the_last(start: 
     assert values(await own_answer(client), b"Connection") == [b"close"]
     assert await client.rest() == b""
     assert not upstream.unread
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 1000", b"Transfer-Encoding: chunked"])
+async def test_an_answer_that_stops_is_cut(start: Start, framing: bytes) -> None:
+    """An upstream that falls silent amid its answer holds a client for so long and no longer."""
+    rig = await start(Setup(limits=Limits(response_idle_seconds=0.1)))
+    client, upstream = await rig.ask(get())
+    await upstream.head()
+    upstream.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n5\r\nbegun\r\n")
+    await client.take_until(b"begun")
+    assert not (await client.rest()).endswith(b"0\r\n\r\n")
+    await upstream.ended()
+    [record] = await rig.journal.told()
+    assert (record.status, record.error) == (200, "upstream_timeout")
+
+
+async def test_a_tunnel_may_be_silent(start: Start) -> None:
+    """Its two ends know better than the proxy when it is over."""
+    rig = await start(Setup(limits=Limits(response_idle_seconds=0.1, body_idle_seconds=0.1)))
+    client, upstream = await rig.ask(WEBSOCKET)
+    await upstream.head()
+    upstream.send(SWITCHING)
+    await client.head()
+    other = await rig.client()  # its own idleness shows that the sweep has come by since
+    other.send(request(b"POST", b"/", b"Content-Length: 9"))
+    assert b'"code": "request_timeout"' in await own_answer(other)
+    client.send(b"still here")
+    assert await upstream.take(10) == b"still here"
+
+
+async def test_a_refused_client_that_goes_on_sending_still_hears_why(start: Start) -> None:
+    """Closing at once would break the connection, and the answer may be lost with it."""
+    rig = await start(Setup(body_bytes=8))
+    client = await rig.client()
+    client.send(request(b"POST", b"/", b"Content-Length: 1000000"))
+    assert b'"code": "body_too_large"' in await client.rest()
+    client.send(bytes(50_000))
+    client.half_close()
+    assert await rig.plane.drain(5) == 0
+    assert not client.is_broken
+
+
+async def test_a_refused_client_is_not_listened_to_for_long(start: Start) -> None:
+    """What it sends is discarded for two seconds, then it is cut off."""
+    rig = await start(Setup(body_bytes=8))
+    client = await rig.client()
+    client.send(request(b"POST", b"/", b"Content-Length: 1000000"))
+    await client.rest()
+    assert rig.plane.connections
+    assert await rig.plane.drain(5) == 0
 
 
 async def test_an_idle_client_is_closed(start: Start) -> None:
@@ -185,6 +236,19 @@ async def test_a_drain_lets_a_body_finish(rig: Rig) -> None:
     await _drained(rig, draining)
 
 
+async def test_a_drain_closes_what_was_promised_to_go_on(rig: Rig) -> None:
+    """The head of the answer was sent before the stop came, and could not tell of it."""
+    client, upstream = await rig.ask(get())
+    await upstream.head()
+    upstream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbe")
+    assert not values(await client.head(), b"Connection")
+    draining = asyncio.create_task(rig.plane.drain(5))
+    await rig.turns(lambda: rig.plane.draining, "not draining")
+    upstream.send(b"gun, done")
+    assert await client.rest() == b"begun, do"
+    await _drained(rig, draining)
+
+
 async def test_a_drain_takes_no_further_request(rig: Rig) -> None:
     """What was pipelined is not begun."""
     client, upstream = await rig.ask(get(b"/1") + post(b"2"))
@@ -204,53 +268,6 @@ async def test_a_drain_ends_in_time(rig: Rig) -> None:
     assert await rig.plane.drain(0.05) == 1
     await client.rest()
     await upstream.ended()
-
-
-# Back-pressure.
-
-
-async def test_a_client_that_does_not_read_stops_the_upstream(rig: Rig) -> None:
-    """What the proxy holds meanwhile is bounded; nothing is lost."""
-    client, upstream = await rig.ask(get())
-    await upstream.head()
-    client.stop_reading()
-    much = b"0123456789abcdef" * 1024 * 1024
-    upstream.send(ok(much))
-    await upstream.until(lambda: upstream.is_full)
-    await rig.turns(lambda: rig.plane.load().response_bytes > 0, "nothing moves")
-    client.read_on()
-    await client.head()
-    assert await client.take(len(much)) == much
-
-
-async def test_an_upstream_that_does_not_read_stops_the_client(rig: Rig) -> None:
-    """The same the other way."""
-    much = b"0123456789abcdef" * 1024 * 1024
-    client = await rig.client()
-    client.send(request(b"POST", b"/", b"Content-Length: %d" % len(much)))
-    upstream = await rig.upstream.accept()
-    await upstream.head()
-    upstream.stop_reading()
-    client.send(much)
-    await client.until(lambda: client.is_full)
-    upstream.read_on()
-    assert await upstream.take(len(much)) == much
-    upstream.send(ok(b"x"))
-    await own_answer(client)
-
-
-async def test_a_client_that_pipelines_without_end_is_not_read(rig: Rig) -> None:
-    """Requests wait where they cost nothing, and the next is sent after the answer."""
-    client, upstream = await rig.ask(get())
-    await upstream.head()
-    client.send(get(b"/ahead") * 400_000)
-    await client.until(lambda: client.is_full)
-    upstream.send(ok(b"x"))
-    await own_answer(client)
-    assert (await upstream.head()).startswith(b"GET /ahead ")
-    rig.upstream.refuse()
-    upstream.reset()
-    await own_answer(client)
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])

@@ -255,6 +255,26 @@ async def test_a_401_amid_the_body_passes(rig: Rig) -> None:
     assert len(rig.upstream.connections) == 1
 
 
+async def test_a_replay_is_answered_in_the_words_of_an_answer_before(rig: Rig) -> None:
+    """The shorter way ends the wait as well: the held 401 goes with its connection."""
+    clients = [await rig.ask(get()), await rig.ask(get())]
+    for client, upstream in clients:
+        await upstream.head()
+        upstream.send(ok(b"x"))
+        await own_answer(client)
+    (client, spare), (_, latest) = clients
+    client.send(get())
+    await latest.head()
+    latest.send(REFUSED)
+    await rig.credentials.parked()
+    rig.credentials.give("token-2")
+    await spare.head()
+    spare.send(ok(b"x"))
+    assert (await own_answer(client)).endswith(b"\r\n\r\nx")
+    await latest.ended()
+    assert rig.plane.replays == {"ok": 1, "refused": 0, "failed": 0}
+
+
 async def test_a_403_is_no_reason_to_refresh(rig: Rig) -> None:
     """The credential is good; it may not do this."""
     answer = await rig.heard(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")

@@ -48,7 +48,6 @@ class Wire(asyncio.Protocol, Awaited):
         self.at_eof = False
         self.lost = False
         self.was_reset = False
-        self.is_full = False  # the peer does not take what was sent
         self._transport: asyncio.Transport
 
     # Called by the event loop.
@@ -75,16 +74,6 @@ class Wire(asyncio.Protocol, Awaited):
         """Note how it ended."""
         self.lost = True
         self.was_reset = isinstance(error, ConnectionResetError | BrokenPipeError)
-        self.change()
-
-    def pause_writing(self) -> None:
-        """Note that the peer takes no more."""
-        self.is_full = True
-        self.change()
-
-    def resume_writing(self) -> None:
-        """Note that it does again."""
-        self.is_full = False
         self.change()
 
     # What came.
@@ -124,6 +113,17 @@ class Wire(asyncio.Protocol, Awaited):
     def send(self, data: bytes) -> None:
         """Send *data*, in one segment if it fits."""
         self._transport.write(data)
+
+    @property
+    def is_broken(self) -> bool:
+        """Tell whether the peer has reset the connection; asked after its end, which hides it."""
+        with self._duplicate() as sock:
+            return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes have not even left this process, because nobody takes them."""
+        return self._transport.get_write_buffer_size()
 
     def send_now(self, data: bytes) -> None:
         """Have *data* on its way before this returns: the event loop would take its time."""
