@@ -45,6 +45,7 @@ _down, _token, _up, _own = Side.DOWNSTREAM, Side.TOKEN, Side.UPSTREAM, Side.PROX
 KINDS = _table(
     ErrorKind("bad_request", 400, "Malformed or ambiguous HTTP", _down, "http_request_error"),
     ErrorKind("request_timeout", 408, "Request too slow", _down, "http_request_error"),
+    ErrorKind("caller_not_allowed", 403, "Caller not allowed", _down, "http_request_denied"),
     ErrorKind("host_not_allowed", 403, "Host not allowed", _down, "http_request_denied"),
     ErrorKind("origin_not_allowed", 403, "Origin not allowed", _down, "http_request_denied"),
     ErrorKind("method_not_allowed", 403, "Method not allowed", _down, "http_request_denied"),

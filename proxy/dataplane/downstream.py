@@ -17,7 +17,7 @@ from proxy.dataplane.exchange import Exchange
 from proxy.dataplane.flow import Gate
 from proxy.dataplane.plane import Plane
 from proxy.errors import ProxyError
-from proxy.policy import answer, message, verdict
+from proxy.policy import answer, callers, message, verdict
 from proxy.policy.message import Malformed, TooLarge
 from proxy.policy.verdict import Asked, Received
 
@@ -31,6 +31,7 @@ class Downstream(asyncio.Protocol):
     """The protocol of one client connection; ``listener`` makes one for each."""
 
     __slots__ = (
+        "_address",
         "_asked",
         "_block",
         "_buffer",
@@ -55,7 +56,8 @@ class Downstream(asyncio.Protocol):
         # Connection.
         self._transport: asyncio.Transport
         self.gate: Gate
-        self.peer = ""
+        self.peer = ""  # who asks: the address, and the caller's name if it has shown one
+        self._address = ""
         self._local = ""
         self._said_eof = False
         self._requests = 0
@@ -89,17 +91,28 @@ class Downstream(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.gate = Gate(transport)
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        user = None
         if isinstance(peer, tuple):
-            self.peer = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+            self._address = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
             self._local = local[0].partition("%")[0]
         else:
-            self.peer = "unix"
+            user = _user(transport.get_extra_info("socket"))
+            self._address = "unix" if user is None else f"unix uid={user}"
+        self.peer = self._address
         self._since = time.monotonic()
         plane = self._plane
         plane.joined(self)
         limit = plane.limits.connections
         if limit and len(plane.connections) > limit:
             self._refuse(faults.crowded(limit))
+        elif plane.route.rules.callers.uids:
+            self._check_user(user)
+
+    def _check_user(self, user: int | None) -> None:
+        try:
+            callers.check_user(user, self._plane.route.rules.callers)
+        except ProxyError as error:
+            self._refuse(error)
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to whom they belong: the request in hand, the next one, or nobody."""
@@ -219,6 +232,9 @@ class Downstream(asyncio.Protocol):
                 received = verdict.read(block, minor=minor, rules=rules, local=self._local)
                 referee.check_request(block, minor=minor, limit=rules.head_fields)
             known = verdict.ask(method, target, received, rules)
+        if known.received is not self._received:
+            name = known.received.caller
+            self.peer = f"{self._address} ({name})" if name else self._address
         self._line, self._block = line, block
         self._received, self._asked = known.received, known
         return known
@@ -309,7 +325,7 @@ class Downstream(asyncio.Protocol):
             0,
             request_id,
             error.code,
-            self.peer,
+            self._address,
             None,
             error.detail,
         )
@@ -366,6 +382,15 @@ class Downstream(asyncio.Protocol):
                 self._refuse(_head_too_slow(limits.head_seconds))
         elif 0 < limits.keep_alive_seconds <= now - self._since:
             self._transport.close()
+
+
+def _user(sock: socket.socket) -> int | None:
+    """Return the id of the user at the other end of a Unix socket, None where that is not told."""
+    option = getattr(socket, "SO_PEERCRED", None)  # Linux
+    if option is None or sock.family != socket.AF_UNIX:
+        return None
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, option, 12))
+    return int(uid)
 
 
 def _head_too_slow(seconds: float) -> ProxyError:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,19 @@ _BACKLOG = 1024  # net.core.somaxconn caps it; a burst of clients must not see r
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One place to listen: *host* and *port*, a Unix socket's *path*, or an inherited *fd*."""
+    """
+    One place to listen: *host* and *port*, a Unix socket's *path*, or an inherited *fd*.
+
+    The socket at *path* gets *mode*, and *user* and *group* as its owners; -1 leaves one as it is.
+    """
 
     host: str = ""
     port: int = 0
     path: str = ""
     fd: int = -1
+    mode: int = 0o600
+    user: int = -1
+    group: int = -1
 
     def __str__(self) -> str:
         if self.path:
@@ -73,7 +81,7 @@ def _bind(address: Address) -> socket.socket:
     if address.fd >= 0:
         return socket.socket(fileno=os.dup(address.fd))
     if address.path:
-        return _bind_path(address.path)
+        return _bind_path(address)
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     if not address.host.replace(".", "").isdigit() and ":" not in address.host:
         family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
@@ -88,16 +96,28 @@ def _bind(address: Address) -> socket.socket:
     return sock
 
 
-def _bind_path(path: str) -> socket.socket:
-    """Bind to *path*; a socket that a dead process left there is removed, anything else is not."""
+def _bind_path(address: Address) -> socket.socket:
+    """Bind to a path; a socket that a dead process left there is removed, anything else is not."""
+    path = Path(address.path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if Path(path).exists() and stat.S_ISSOCK(Path(path).stat().st_mode):
-            _remove_if_dead(path)
-        sock.bind(path)
-        Path(path).chmod(0o600)
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+            _remove_if_dead(address.path)
+        with suppress(OSError):
+            # Linux makes the file with the mode of the socket, so it is never wider than it shall
+            # be. Elsewhere nobody can connect before it listens, and by then the mode is right.
+            os.fchmod(sock.fileno(), address.mode & 0o600)
+        sock.bind(address.path)
     except OSError:
         sock.close()
+        raise
+    try:
+        if (address.user, address.group) != (-1, -1):
+            os.chown(path, address.user, address.group, follow_symlinks=False)
+        path.chmod(address.mode)
+    except OSError:
+        sock.close()
+        path.unlink(missing_ok=True)
         raise
     return sock
 

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from proxy.errors import ProxyError
-from proxy.policy import cors, framing, headers, message, target
+from proxy.policy import callers, cors, framing, headers, message, target
 from proxy.policy.access import EVERYTHING, Access, check_method, check_overrides
 from proxy.policy.admission import Admission, check_host, check_origin, split_authority
+from proxy.policy.callers import ANYONE, Callers
 from proxy.policy.cors import Preflight
 from proxy.policy.credential import Credential
 from proxy.policy.headers import Kind
@@ -39,6 +40,7 @@ class Rules:
     base: Base
     admission: Admission
     access: Access = EVERYTHING
+    callers: Callers = ANYONE
     head_fields: int = 100
     target_bytes: int = 16384
     body_bytes: int = 0  # 0: no limit
@@ -53,8 +55,9 @@ class Received:
     *memory* is how it came about, line by line.
 
     *refusal* is what admission says of its Host and Origin; *host_refusal* the part of it that an
-    absolute-form target may overrule. *cors* are the fields that every answer owes to its Origin,
-    *preflight* is set if it would be a browser's question under OPTIONS.
+    absolute-form target may overrule. *caller* is the name of who sent it, *caller_refusal* why
+    nothing but a browser's question may come from there. *cors* are the fields that every answer
+    owes to its Origin, *preflight* is set if it would be a browser's question under OPTIONS.
     """
 
     fields: bytes
@@ -67,6 +70,8 @@ class Received:
     expects_continue: bool
     host_refusal: ProxyError | None
     refusal: ProxyError | None
+    caller: str
+    caller_refusal: ProxyError | None
     cors: bytes
     preflight: Preflight | None
     memory: Memory
@@ -215,6 +220,8 @@ def reread(block: bytes, received: Received) -> Received | None:
         received.expects_continue,
         received.host_refusal,
         received.refusal,
+        received.caller,
+        received.caller_refusal,
         received.cors,
         received.preflight,
         memory,
@@ -234,6 +241,9 @@ def _check(method: bytes, wanted: bytes, received: Received, rules: Rules) -> No
             target.to_send(wanted, method=method, base=rules.base)
         raise received.host_refusal
     if received.preflight is None or method != b"OPTIONS":
+        # A browser sends no field of the page's own with its question.
+        if received.caller_refusal is not None:
+            raise received.caller_refusal
         check_method(method, rules.access)
     if rules.body_bytes and received.framing > rules.body_bytes:
         raise body_too_large(rules.body_bytes)
@@ -290,17 +300,19 @@ def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
     upgrade = b"" if body else _upgrade(noticed.get(Kind.UPGRADE, []), options, minor=minor)
     request_id = _request_id(noticed.get(Kind.REQUEST_ID, []), options)
     has_id = bool(request_id)
+    # Of this hop alone, and of meaning: what Connection names, and what shows who is calling.
+    own = options if rules.callers is ANYONE else options | rules.callers.shown_in(pairs)
     memory = Memory(
         lines=block.split(b"\r\n"),
-        names=[_varies(name, options, has_id) for name, _ in pairs],
+        names=[_varies(name, own, has_id) for name, _ in pairs],
         sent=[
-            b"%b: %b\r\n" % pair if _passes(pair[0], options, minor, has_id) else b""
-            for pair in pairs
+            b"%b: %b\r\n" % pair if _passes(pair[0], own, minor, has_id) else b"" for pair in pairs
         ],
         before=b"Host: %b\r\n" % rules.base.authority,
         after=_hop(noticed, rules, body=body, upgrade=upgrade, minor=minor),
         request_id=request_id,
     )
+    caller, caller_refusal = _caller(pairs, rules.callers)
     return Received(
         fields=memory.fields(),
         framing=body,
@@ -312,10 +324,21 @@ def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
         expects_continue=minor == 1 and _expects(noticed.get(Kind.EXPECT, [])),
         host_refusal=_host_refusal(host, rules.admission, local),
         refusal=_refusal(noticed, host, rules),
+        caller=caller,
+        caller_refusal=caller_refusal,
         cors=cors.fields(noticed.get(Kind.ORIGIN, []), rules.admission),
         preflight=_preflight(pairs, rules.admission),
         memory=memory,
     )
+
+
+def _caller(pairs: message.Fields, rules: Callers) -> tuple[str, ProxyError | None]:
+    if rules is ANYONE:
+        return "", None
+    try:
+        return callers.recognise(pairs, rules), None
+    except ProxyError as error:
+        return "", error
 
 
 def _preflight(pairs: message.Fields, rules: Admission) -> Preflight | None:

@@ -1,5 +1,6 @@
 """What can be wrong although every key by itself is right."""
 
+import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from itertools import combinations
@@ -8,6 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from proxy.settings.address import Address, TcpAddress
+from proxy.settings.callers import local_tokens, owners
 from proxy.settings.layers import Layers
 from proxy.settings.model import Settings
 from proxy.settings.names import KEYS
@@ -49,6 +51,7 @@ def contradictions(settings: Settings, layers: Layers) -> Iterable[Problem]:
     """Yield the problems that need more than one key, or the world outside, to be seen."""
     yield from _same_addresses(settings, layers)
     yield from _unusable_ca(settings, layers)
+    yield from _callers(settings, layers)
     token = settings.token
     if token.client_auth == "basic" and "authorization" in map(str.lower, token.headers):
         message = 'Authorization is set by token.client_auth "basic"'
@@ -85,6 +88,37 @@ def _same_addresses(settings: Settings, layers: Layers) -> Iterable[Problem]:
         if first != second and one == other is not None and not free:
             place = layers.origin(second).place or layers.origin(first).place
             yield Problem(place, second, f"{other} is already {first}")
+
+
+def _callers(settings: Settings, layers: Layers) -> Iterable[Problem]:
+    """Yield what keeps the keys about callers from meaning what they say."""
+    listen = settings.listen
+
+    def problem(key: str, message: str) -> Problem:
+        return Problem(layers.origin(f"listen.{key}").place, f"listen.{key}", message)
+
+    try:
+        owners(listen.socket_owner)
+    except ValueError as error:
+        yield problem("socket_owner", str(error))
+    if listen.allowed_uids:
+        if not hasattr(socket, "SO_PEERCRED"):
+            yield problem("allowed_uids", "this system does not tell who is at a Unix socket")
+        for address in listen.address:
+            if isinstance(address, TcpAddress):
+                message = f"nobody could use {address}: only at a Unix socket is a user known"
+                yield problem("allowed_uids", message)
+    if listen.local_token_file is None:
+        return
+    try:
+        local_tokens(listen.local_token_file)
+    except SecretError as error:
+        yield problem("local_token_file", str(error))
+    field = listen.local_token_header.lower()
+    if field == "authorization" and settings.token.inbound == "refuse":
+        yield problem("local_token_header", 'Authorization is refused by token.inbound "refuse"')
+    if field == (listen.required_header or "").partition(":")[0].lower():
+        yield problem("required_header", f"{listen.local_token_header} shows the local token")
 
 
 def _unusable_ca(settings: Settings, layers: Layers) -> Iterable[Problem]:

@@ -65,6 +65,8 @@ def load(
     exposed = [*(secret.exposures() if secret else ()), *_exposed_file(layers, path)]
     if settings is not None:
         problems += contradictions(settings, layers)
+        if settings.listen.local_token_file is not None:
+            exposed += exposure(str(settings.listen.local_token_file), "token file")
         if settings.token.strict_permissions:
             place = layers.origin(STRICT).place
             problems += [Problem(place, STRICT, each) for each in exposed]

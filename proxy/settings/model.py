@@ -30,6 +30,7 @@ from proxy.settings.values import (
     Count,
     EndpointUrl,
     FieldMap,
+    FileMode,
     Flag,
     Hosts,
     Identifier,
@@ -37,13 +38,17 @@ from proxy.settings.values import (
     Methods,
     OptionalPath,
     Origins,
+    Owner,
     ParameterMap,
     Patterns,
     Pointer,
+    RequiredHeader,
     Scope,
     Seconds,
     SecondsOrZero,
     TcpOrOff,
+    TokenHeader,
+    Uids,
 )
 
 _KIB, _MIB = 1024, 1024 * 1024
@@ -72,6 +77,36 @@ class Listen(Table):
         (),
         description="Browser origins, `scheme://host[:port]`, whose pages may call. Every other"
         " page gets 403.",
+    )
+    socket_mode: FileMode = Field(
+        "0600",
+        description="Mode of the file of a Unix socket, in octal. Whoever may write to it uses the"
+        " credentials.",
+    )
+    socket_owner: Owner = Field(
+        None,
+        description="`user` or `user:group`, names or ids, that the file is given to. Unset: the"
+        " proxy's own.",
+    )
+    allowed_uids: Uids = Field(
+        (),
+        description="Users, by id, who may connect to a Unix socket; the kernel says who it is."
+        " Others get 403. Empty: whoever the file's mode lets in.",
+    )
+    local_token_file: OptionalPath = Field(
+        None,
+        description="File of tokens, each on a line as `name:token` or alone, of which a request"
+        " must show one; others get 403. Its name is in the access log; the token goes no further.",
+    )
+    local_token_header: TokenHeader = Field(
+        "Proxy-Authorization",
+        description="Field that shows the local token: behind `Bearer` in `Proxy-Authorization` and"
+        " `Authorization`, alone in any other.",
+    )
+    required_header: RequiredHeader = Field(
+        None,
+        description="`Name` or `Name: value` of a field without which a request gets 403: whoever"
+        " makes an application fetch a URL can rarely add one. It goes no further.",
     )
 
 

@@ -72,10 +72,7 @@ class SecretSource:
         return f"{self.kind} {self.where}, {size} byte{'' if size == 1 else 's'}"
 
     def _text(self) -> str:
-        if self.value is not None:
-            text = self.value.get_secret_value()
-        else:
-            text = _decoded(_file_bytes(self.where), self.where)
+        text = text_of(self.where) if self.value is None else self.value.get_secret_value()
         if not text.strip():
             raise SecretError(f"{self.where} is empty")
         return text
@@ -85,7 +82,9 @@ def _one_newline_less(text: str) -> str:
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
-def _decoded(content: bytes, path: str) -> str:
+def text_of(path: str) -> str:
+    """Return what the file at *path* holds; SecretError says why that can't be had."""
+    content = _file_bytes(path)
     # The exception holds the content, and one raised while it is handled would carry it along.
     with suppress(UnicodeDecodeError):
         return content.decode()
@@ -105,7 +104,7 @@ def _file_bytes(path: str) -> bytes:
     except OSError as error:
         raise SecretError(f"cannot read {named(path)}: {reason(error)}") from None
     if not regular:
-        raise SecretError(f"{path} is not a regular file; it is read again at every exchange")
+        raise SecretError(f"{path} is not a regular file; it may be read again at any time")
     if len(content) > _FILE_BYTES:
         raise SecretError(f"{path} is larger than {_FILE_BYTES} bytes; is it the right file?")
     return content

@@ -21,7 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from proxy.policy import access
+from proxy.policy import access, headers
 from proxy.settings.address import (
     Address,
     InheritedAddress,
@@ -44,6 +44,7 @@ _OWN_FIELDS = frozenset({"connection", "content-length", "content-type", "host"}
 )
 # The credentials have keys of their own: there they are redacted, here they would be printed.
 _OWN_PARAMETERS = frozenset({"client_id", "client_secret"})
+_OWNER = re.compile(r"[A-Za-z0-9_.@-]+(:[A-Za-z0-9_.@-]+)?")
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -141,6 +142,61 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _mode(text: str) -> str:
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ValueError(f'{text!r} is no file mode; write it in octal, as "0660"')
+    if int(text, 8) & 0o600 != 0o600:
+        raise ValueError(f"{text!r} keeps the owner out, and with it the proxy's own user")
+    return text.rjust(4, "0")
+
+
+def _owner(text: str | None) -> str | None:
+    if text is not None and not _OWNER.fullmatch(text):
+        raise ValueError(f'{text!r} is neither "user" nor "user:group"')
+    return text
+
+
+def _uids(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a list of user ids")
+    return tuple(map(_uid, value))
+
+
+def _uid(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,10}", value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32 - 1:
+        raise ValueError(f"{value!r} is no user id; write its number, as `id -u` prints it")
+    return value
+
+
+def _token_header(text: str) -> str:
+    if not _FIELD_NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is no valid field name")
+    if text.lower() not in ("authorization", "proxy-authorization"):
+        _without_meaning(text)
+    return text
+
+
+def _required_header(text: str | None) -> str | None:
+    if text is None:
+        return None
+    name, colon, value = text.partition(":")
+    value = value.strip(" \t")
+    if not _FIELD_NAME.fullmatch(name) or (colon and not value):
+        raise ValueError('must be "Name" or "Name: value"')
+    if not value.isascii() or not _FIELD_VALUE.fullmatch(value):
+        raise ValueError("has a value with something other than printable ASCII in it")
+    _without_meaning(name)
+    return f"{name}: {value}" if colon else name
+
+
+def _without_meaning(name: str) -> None:
+    """Raise for a field that says something else to a proxy, or may not get as far as here."""
+    if headers.kind_of(name.encode("ascii")) or "_" in name or name.lower() == "close":
+        raise ValueError(f"{name} has another meaning already; name a field of your own")
+
+
 def _unset_if_empty(value: object) -> object:
     return None if value == "" else value
 
@@ -214,6 +270,17 @@ Hosts = Annotated[tuple[str, ...], BeforeValidator(_each(_host)), _schema(**_str
 Methods = Annotated[tuple[str, ...], BeforeValidator(_each(_method)), _schema(**_strings)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_each(_pattern)), _schema(**_strings)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_each(_origin)), _schema(**_strings)]
+Uids = Annotated[
+    tuple[int, ...],
+    BeforeValidator(_uids),
+    _schema(type="array", items={"type": "integer", "minimum": 0}),
+]
+FileMode = Annotated[str, AfterValidator(_mode)]
+Owner = Annotated[str | None, AfterValidator(_owner), BeforeValidator(_unset_if_empty)]
+TokenHeader = Annotated[str, AfterValidator(_token_header)]
+RequiredHeader = Annotated[
+    str | None, AfterValidator(_required_header), BeforeValidator(_unset_if_empty)
+]
 
 BaseUrl = Annotated[str, AfterValidator(parse_base_url)]
 EndpointUrl = Annotated[str, AfterValidator(parse_endpoint_url)]
