@@ -123,6 +123,8 @@ def _if_free(port: int) -> str:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+            # With that option it is listening that fails where another one listens.
+            probe.listen(1)
         except OSError:
             return _ANY_PORT
     return f"127.0.0.1:{port}"
