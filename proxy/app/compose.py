@@ -1,20 +1,26 @@
 """From a configuration to the parts that it describes."""
 
+import os
 import resource
 import ssl
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from proxy.app import callers
 from proxy.app.secret import ProtectedSecret
-from proxy.dataplane import Address, Destination, Limits
+from proxy.dataplane import Address, Destination, Limits, Pool, Route
 from proxy.policy import access
 from proxy.policy.admission import Admission
+from proxy.policy.callers import Callers
 from proxy.policy.target import Base, plain_path
 from proxy.policy.verdict import Rules
+from proxy.settings import SecretError
 from proxy.settings.address import Address as ConfiguredAddress
 from proxy.settings.address import InheritedAddress, TcpAddress, UnixAddress
 from proxy.settings.load import Loaded
-from proxy.settings.model import Settings
+from proxy.settings.model import Listen, Settings
 from proxy.tokens import CacheUnavailable, IssuerConfig, Tokens
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -50,6 +56,23 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
+def trust_mark(settings: Settings) -> object:
+    """Return what is another when ``tls_context`` would find other authorities than before."""
+    system = ssl.get_default_verify_paths()
+    configured = settings.upstream.ca_file
+    return [
+        _mark(each) for each in ([configured] if configured else [system.cafile, system.capath])
+    ]
+
+
+def _mark(path: Path | str | None) -> object:
+    try:
+        found = os.stat(path or "")
+    except OSError:
+        return path
+    return path, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def rules(settings: Settings) -> Rules:
     """Return what the verdict on a request depends on."""
     return Rules(
@@ -63,12 +86,20 @@ def rules(settings: Settings) -> Rules:
             allow_paths=settings.allow.paths,
             deny_paths=settings.deny.paths,
         ),
+        callers=_callers(settings),
         head_fields=settings.limits.head_fields,
         target_bytes=settings.limits.target_bytes,
         body_bytes=settings.limits.body_bytes,
         send_via=settings.upstream.send_via,
         refuse_inbound=settings.token.inbound == "refuse",
     )
+
+
+def _callers(settings: Settings) -> Callers:
+    try:
+        return callers.asked_for(settings.listen)
+    except SecretError as error:
+        raise StartError(f"cannot use listen.local_token_file: {error}") from None
 
 
 def _base(settings: Settings) -> Base:
@@ -83,6 +114,16 @@ def _base(settings: Settings) -> Base:
         authority=upstream.netloc.encode("ascii"),
         path=upstream.path.rstrip("/").encode("ascii"),
         blocked=blocked,
+    )
+
+
+def route(settings: Settings, tokens: Tokens, pool: Pool) -> Route:
+    """Return all that belongs to the upstream, whose connections are *pool*'s."""
+    return Route(
+        rules=rules(settings),
+        credentials=tokens.cache,
+        pool=pool,
+        wait_seconds=settings.token.wait_seconds,
     )
 
 
@@ -158,20 +199,23 @@ def issuer(settings: Settings) -> IssuerConfig:
 
 def tokens(loaded: Loaded, tls: ssl.SSLContext) -> Tokens:
     """Return what keeps the token; StartError when ``token.cache_file`` can't work here."""
-    settings = loaded.settings
-    cache_file = settings.token.cache_file
-    if cache_file is not None and not cache_file.parent.is_dir():
+    with cache_file(loaded.settings) as path:
+        return Tokens(
+            issuer(loaded.settings), ProtectedSecret(loaded.secret), tls=tls, cache_file=path
+        )
+
+
+@contextmanager
+def cache_file(settings: Settings) -> Iterator[Path | None]:
+    """Give ``token.cache_file`` to the block; StartError when it can't work here."""
+    path = settings.token.cache_file
+    if path is not None and not path.parent.is_dir():
         raise StartError(
-            f"cannot use token.cache_file: there is no directory {cache_file.parent}; make it, for"
-            " this user alone"
+            f"cannot use token.cache_file: there is no directory {path.parent}; make it, for this"
+            " user alone"
         )
     try:
-        return Tokens(
-            issuer(settings),
-            ProtectedSecret(loaded.secret),
-            tls=tls,
-            cache_file=cache_file,
-        )
+        yield path
     except CacheUnavailable as error:
         raise StartError(f"cannot use token.cache_file: {error}") from None
 
@@ -193,14 +237,14 @@ def exposures(settings: Settings, bound: Iterable[str] = ()) -> Iterator[str]:
         yield f"everyone who reaches {settings.admin.address} sees the status page"
 
 
-def addresses(configured: tuple[ConfiguredAddress, ...]) -> list[Address]:
+def addresses(listen: Listen) -> list[Address]:
     """Return the data plane's own form of the configured addresses."""
-    return [_address(each) for each in configured]
+    return [_address(each, listen) for each in listen.address]
 
 
-def _address(configured: ConfiguredAddress) -> Address:
+def _address(configured: ConfiguredAddress, listen: Listen) -> Address:
     if isinstance(configured, UnixAddress):
-        return Address(path=configured.path)
+        return callers.socket_file(configured.path, listen)
     if isinstance(configured, InheritedAddress):
         return Address(fd=configured.descriptor)
     return Address(host=configured.host, port=configured.port)

@@ -14,6 +14,7 @@ import uvloop
 
 from proxy import log
 from proxy.app.compose import StartError
+from proxy.app.reload import reloading
 from proxy.app.serving import Running, serving
 from proxy.log import Output
 from proxy.settings.load import Loaded
@@ -28,7 +29,7 @@ def run(loaded: Loaded) -> int:
     Run until SIGTERM or SIGINT; return the exit code.
 
     0: stopped as asked, however much was still in flight. 1: could not start. The first signal
-    drains, a second one ends at once; SIGHUP looks at the secret again.
+    drains, a second one ends at once; SIGHUP reads configuration and secret again.
     """
     output = log.configure(loaded.settings.log.format, loaded.settings.log.level)
     forget_secret_variables()
@@ -53,15 +54,19 @@ async def _run(loaded: Loaded, output: Output) -> None:
     # Before anything is open: a signal during the start must not find the default action.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop)
-    async with serving(loaded, output) as running:
-        loop.add_signal_handler(signal.SIGHUP, running.tokens.look_now)
+    early = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, early.set)
+    async with serving(loaded, output) as running, reloading(running) as reloader:
+        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+        if early.is_set():
+            reloader.ask()
         running.console.on_quit = stop.set
         _introduce(running, output)
         # What start-up made lives as long as the process; no collection needs to look at it again.
         gc.collect()
         gc.freeze()
         await stop.wait()
-        await _drain(running, at_once, loaded.settings.drain.timeout_seconds)
+        await _drain(running, at_once, running.settings.drain.timeout_seconds)
 
 
 def _introduce(running: Running, output: Output) -> None:

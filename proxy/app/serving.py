@@ -20,12 +20,13 @@ from proxy.app.console import AppConsole
 from proxy.app.journal import LATER_SECONDS, Journal
 from proxy.app.view import Viewer
 from proxy.app.vitals import AppVitals, RefreshWatch, Reload, duration, readings
-from proxy.dataplane import Listener, Plane, Pool, Route
+from proxy.dataplane import Listener, Plane, Pool
 from proxy.log import AccessLog, Output
 from proxy.metrics import Counts, Exposition, Readings, Recent, Traffic
 from proxy.metrics.traffic import TICK_SECONDS
 from proxy.settings.address import UnixAddress
 from proxy.settings.load import Loaded, load
+from proxy.settings.model import Settings
 
 _log = structlog.get_logger()
 
@@ -39,9 +40,11 @@ class Running:
 
     def __init__(self, loaded: Loaded, output: Output) -> None:
         settings = loaded.settings
-        tls = compose.tls_context(settings)
-        self.settings = settings
-        self.tokens = compose.tokens(loaded, tls)
+        self.loaded = loaded
+        self.output = output
+        self.trust_mark = compose.trust_mark(settings)
+        self.tls = compose.tls_context(settings)
+        self.tokens = compose.tokens(loaded, self.tls)
         # What it is told of comes in batches, each with a flush at its end.
         self.access_log = AccessLog(settings.log.access, output, call_soon=lambda _: None)
         self.counts = Counts()
@@ -49,12 +52,7 @@ class Running:
         later = partial(asyncio.get_running_loop().call_later, LATER_SECONDS)
         self.journal = Journal(self.counts, self.recent, self.access_log, later=later)
         self.plane = Plane(
-            Route(
-                rules=compose.rules(settings),
-                credentials=self.tokens.cache,
-                pool=Pool(compose.destination(settings, tls)),
-                wait_seconds=settings.token.wait_seconds,
-            ),
+            compose.route(settings, self.tokens, Pool(compose.destination(settings, self.tls))),
             limits=compose.limits(settings),
             journal=self.journal,
         )
@@ -78,6 +76,11 @@ class Running:
         self._draining: asyncio.Task[int] | None = None
         self._first_token = asyncio.Event()
         self._admin: server.Running | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """What is in force."""
+        return self.loaded.settings
 
     @property
     def addresses(self) -> list[str]:
@@ -107,6 +110,11 @@ class Running:
         """Accept no more, let what is in flight finish; return how many were cut off."""
         self._listener.stop()
         return await self.plane.drain(timeout_seconds)
+
+    def warn_of_exposures(self) -> None:
+        """Log what is open beyond the loopback."""
+        for exposed in compose.exposures(self.settings, self.addresses):
+            _log.warning("listener.exposed", listen=self.addresses, message=exposed)
 
     def _begin_drain(self) -> None:
         if self._draining is None:
@@ -143,8 +151,7 @@ class Running:
             version=__version__,
             **({"admin": self._admin.address} if self._admin else {}),
         )
-        for exposed in compose.exposures(settings, self.addresses):
-            _log.warning("listener.exposed", listen=self.addresses, message=exposed)
+        self.warn_of_exposures()
 
     async def _open_admin(self, stack: AsyncExitStack) -> None:
         """Open the admin listener and leave its token where ``bearer-proxy status`` finds it."""
@@ -186,7 +193,7 @@ class Running:
     async def _listen(self) -> None:
         configured = self.settings.listen.address
         try:
-            await self._listener.start(compose.addresses(configured))
+            await self._listener.start(compose.addresses(self.settings.listen))
         except OSError as error:
             places = " ".join(str(address) for address in configured)
             raise StartError(_no_listener(places, error, "listen.address", "another")) from None
@@ -252,7 +259,7 @@ async def serving(loaded: Loaded, output: Output) -> AsyncIterator[Running]:
         stack.callback(running.journal.flush)
         await running.start(stack)
         yield running
-        await running.drain(loaded.settings.drain.timeout_seconds)
+        await running.drain(running.settings.drain.timeout_seconds)
 
 
 @asynccontextmanager

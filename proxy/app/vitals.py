@@ -72,15 +72,18 @@ class Reload:
 
 def readings(plane: Plane, snapshot: Snapshot, reload: Reload) -> Readings:
     """Return what metrics read when they are scraped."""
-    load, pool = plane.load(), plane.route.pool
+    load, pools = plane.load(), plane.pools
     return Readings(
         snapshot,
         in_flight=load.in_flight,
         waiting_for_token=load.waiting_for_token,
-        queued=pool.queued_count,
+        queued=sum(pool.queued_count for pool in pools),
         request_bytes=load.request_bytes,
         response_bytes=load.response_bytes,
-        connections={"idle": pool.idle_count, "busy": pool.busy_count},
+        connections={
+            "idle": sum(pool.idle_count for pool in pools),
+            "busy": sum(pool.busy_count for pool in pools),
+        },
         replays=plane.replays,
         reload_succeeded=reload.succeeded,
         reloaded_at=reload.at,

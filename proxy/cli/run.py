@@ -7,7 +7,7 @@ _USAGE = """\
 usage: bearer-proxy [run] [--config PATH] [--TABLE-KEY VALUE ...]
 
 Forward requests until SIGTERM or SIGINT, which drains: what is in flight may end. A second
-signal ends at once. SIGHUP reads the secret again.
+signal ends at once. SIGHUP reads configuration and secret again.
 """
 
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from logging import getLevelNamesMapping
+from logging import getLevelNamesMapping, getLogger
 from typing import Literal, TextIO
 
 import structlog
@@ -18,14 +18,20 @@ from proxy.log.sink import Sink
 Format = Literal["auto", "console", "json"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Output:
-    """What `configure` decided; *level* is `logging`'s number."""
+    """What `configure` decided; *level* is `logging`'s number, changed by ``follow`` alone."""
 
     console: bool
     level: int
     pipeline: Pipeline
     sink: Sink
+
+    def follow(self, level: str) -> None:
+        """Write events of *level* and above from now on, ours and the libraries'."""
+        self.level = getLevelNamesMapping()[level.upper()]
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(self.level))
+        getLogger().setLevel(self.level)
 
 
 def configure(

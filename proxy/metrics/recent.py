@@ -40,6 +40,11 @@ class Recent:
         """Remember a request, told as every journal is."""
         self._facts.append(facts)
 
+    def resize(self, size: int) -> None:
+        """Remember *size* requests from now on; what is remembered stays as far as it fits."""
+        self.size = size
+        self._facts = deque(self._facts, maxlen=size)
+
     def newest_first(self, most: int | None = None) -> list[Finished]:
         """Return what is remembered, or *most* of it."""
         return [Finished(*facts) for facts in islice(reversed(self._facts), most)]

@@ -112,6 +112,11 @@ class Tokens:
         return self._watchers.add(call)
 
     @property
+    def config(self) -> IssuerConfig:
+        """The configuration that is followed."""
+        return self._kept.config
+
+    @property
     def health(self) -> Health:
         """How the refreshing task itself fares; it fails only by a defect of ours."""
         return self._kept.refresher.health

@@ -1,0 +1,259 @@
+"""
+Another configuration for a running proxy: what can change does, and the rest is named.
+
+Rule 1: it is read and validated as a whole, and all that may fail is done before anything changes.
+        What can't be used changes nothing.
+
+Rule 2: what changes, changes between two turns of the loop. A request is judged, sent and answered
+        by one configuration, the one that it began with.
+
+Rule 3: a token goes where its own configuration sends it. If both client and upstream are others
+        than before, the new token is had first, and the two change together.
+
+Rule 4: keys are told, values never.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from ssl import SSLContext
+from time import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from proxy.admin.view import Refusal
+from proxy.app import compose
+from proxy.app.compose import StartError
+from proxy.app.secret import ProtectedSecret
+from proxy.dataplane import Destination, Pool
+from proxy.settings.load import Loaded
+from proxy.settings.model import Settings
+from proxy.settings.names import KEYS
+from proxy.settings.report import SettingsError, printable
+from proxy.tokens import NoToken
+
+if TYPE_CHECKING:
+    from proxy.app.serving import Running
+
+_log = structlog.get_logger()
+
+# A listening socket, a file that others were told of, a format in the middle of a log: these belong
+# to the process. Every other key is live.
+AT_START = frozenset(
+    ("listen.address", "admin.address", "admin.token_file", "ops.address", "log.format")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """
+    What another configuration comes to.
+
+    *loaded* is what will be in force: the new one, but for the keys *waiting* for the next start.
+    *changed* are the keys that change now.
+    """
+
+    loaded: Loaded
+    changed: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What is to be said of it."""
+        said = f"Changed: {', '.join(self.changed)}." if self.changed else "No live key changed."
+        if self.waiting:
+            said += f" At the next start: {', '.join(self.waiting)}."
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a reload went, and the sentence on it."""
+
+    ok: bool
+    said: str
+
+
+def difference(now: Loaded, new: Loaded) -> Difference:
+    """Return what *new* comes to for a proxy that runs by *now*."""
+    different = [path for path in KEYS if _value(now.settings, path) != _value(new.settings, path)]
+    waiting = tuple(path for path in different if path in AT_START)
+    loaded = replace(
+        new,
+        settings=_kept(now.settings, new.settings, waiting),
+        provenance={**new.provenance, **{path: now.provenance[path] for path in waiting}},
+        warnings=(*new.warnings, *(f"{path} changes at the next start" for path in waiting)),
+    )
+    changed = tuple(path for path in different if path not in AT_START)
+    return Difference(loaded, changed, waiting)
+
+
+def _value(settings: Settings, path: str) -> object:
+    table, _, name = path.partition(".")
+    return getattr(getattr(settings, table), name)
+
+
+def _kept(now: Settings, new: Settings, waiting: tuple[str, ...]) -> Settings:
+    for path in waiting:
+        table, _, name = path.partition(".")
+        kept = getattr(new, table).model_copy(update={name: _value(now, path)})
+        new = new.model_copy(update={table: kept})
+    return new
+
+
+class Reloader:
+    """
+    Brings *running* to the configuration of the moment, one reading at a time.
+
+    Whoever asks while a reading waits for its turn gets what comes of that one.
+    """
+
+    def __init__(self, running: "Running") -> None:
+        self._running = running
+        self._turn = asyncio.Lock()
+        self._waiting: asyncio.Task[Outcome] | None = None
+        self._tasks: set[asyncio.Task[Outcome]] = set()
+
+    def ask(self) -> None:
+        """Reload, and tell the log alone what came of it: for a signal."""
+        self._next()
+
+    async def reload(self) -> str:
+        """Reload, and return what changed; Refusal if the configuration can't be used."""
+        # Whoever asked may leave; what was begun goes on.
+        outcome = await asyncio.shield(self._next())
+        if not outcome.ok:
+            raise Refusal(outcome.said)
+        return outcome.said
+
+    async def stop(self) -> None:
+        """Break off what is under way: the process ends."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _next(self) -> "asyncio.Task[Outcome]":
+        if self._waiting is None:
+            self._waiting = asyncio.create_task(self._in_turn(), name="reload")
+            self._tasks.add(self._waiting)
+            self._waiting.add_done_callback(self._tasks.discard)
+        return self._waiting
+
+    async def _in_turn(self) -> Outcome:
+        async with self._turn:
+            self._waiting = None
+            return await self._outcome()
+
+    async def _outcome(self) -> Outcome:
+        record = self._running.reload
+        try:
+            found = await self._reload()
+        except (SettingsError, StartError, NoToken) as error:
+            record.succeeded, record.problem = False, _problem(error)
+            _log.error("config.reload_failed", message=record.problem)
+            return Outcome(False, f"Nothing has changed: {record.problem}.")
+        except Exception as error:
+            # A defect of ours must not pass for a configuration that is in force.
+            record.succeeded, record.problem = False, f"it failed ({type(error).__name__})"
+            _log.exception("config.reload_failed", message=record.problem)
+            return Outcome(False, f"The configuration could not be taken: {record.problem}.")
+        record.at, record.succeeded, record.problem = time(), True, ""
+        say: Callable[..., object] = _log.warning if found.waiting else _log.info
+        say("config.reloaded", changed=found.changed, at_next_start=found.waiting)
+        return Outcome(True, found.sentence)
+
+    async def _reload(self) -> Difference:
+        running = self._running
+        found = difference(running.loaded, await asyncio.to_thread(running.loaded.again))
+        settings = found.loaded.settings
+        mark, tls = compose.trust_mark(settings), running.tls
+        if mark != running.trust_mark:
+            tls = await asyncio.to_thread(compose.tls_context, settings)
+        destination = compose.destination(settings, tls)
+        former = running.tokens.cache
+        await self._follow(found.loaded, tls, destination)
+        # From here on nothing waits, and nothing fails.
+        known = running.loaded.warnings
+        running.loaded, running.trust_mark, running.tls = found.loaded, mark, tls
+        self._change_route(destination)
+        if running.tokens.cache is not former:
+            former.end()
+        self._tell(found, known)
+        return found
+
+    async def _follow(self, loaded: Loaded, tls: SSLContext, destination: Destination) -> None:
+        """Have tokens kept by *loaded*; where nothing of theirs changes, have the secret read."""
+        running = self._running
+        config = compose.issuer(loaded.settings)
+        now, tokens = running.loaded, running.tokens
+        if (
+            config == tokens.config
+            and tls is running.tls
+            and loaded.secret == now.secret
+            and loaded.settings.token.cache_file == now.settings.token.cache_file
+        ):
+            tokens.look_now()
+            return
+        pools = running.plane.pools
+        elsewhere = any(_place(pool.destination) != _place(destination) for pool in pools)
+        with compose.cache_file(loaded.settings) as path:
+            await tokens.follow(
+                config,
+                ProtectedSecret(loaded.secret),
+                tls=tls,
+                cache_file=path,
+                apart=elsewhere and config.identity != tokens.config.identity,
+            )
+
+    def _change_route(self, destination: Destination) -> None:
+        running = self._running
+        settings, plane = running.settings, running.plane
+        pool = plane.route.pool
+        if destination != pool.destination:
+            pool = Pool(destination)
+        plane.change(compose.route(settings, running.tokens, pool), compose.limits(settings))
+
+    def _tell(self, found: Difference, known: tuple[str, ...]) -> None:
+        """Have log and page follow, and say what has become questionable; *known* was said."""
+        running, settings = self._running, found.loaded.settings
+        running.output.follow(settings.log.level)
+        running.access_log.follow(settings.log.access)
+        running.recent.resize(settings.admin.recent_requests)
+        running.viewer.loaded = found.loaded
+        for warning in found.loaded.warnings:
+            if warning not in known:
+                _log.warning("configuration.questionable", message=warning)
+        if {"upstream.url", "token.client_id"} & set(found.changed):
+            running.warn_of_exposures()
+
+
+def _place(destination: Destination) -> tuple[object, ...]:
+    return destination.host, destination.port, destination.tls is None
+
+
+def _problem(error: Exception) -> str:
+    """Return *error* as the end of a sentence, in one line."""
+    if isinstance(error, SettingsError):
+        said = "; ".join(
+            " ".join(filter(None, (each.place, each.key))) + f": {each.message}"
+            for each in error.problems
+        )
+        return printable(said)
+    if isinstance(error, NoToken):
+        return f"the issuer of the new configuration {error}, and the token at hand is still good"
+    return str(error)
+
+
+@asynccontextmanager
+async def reloading(running: "Running") -> AsyncIterator[Reloader]:
+    """Let *running* be reloaded, by its console as well, until the end of the block."""
+    reloader = Reloader(running)
+    running.console.on_reload = reloader.reload
+    try:
+        yield reloader
+    finally:
+        running.console.on_reload = None
+        await reloader.stop()
