@@ -74,7 +74,7 @@ def _mark(path: Path | str | None) -> object:
 
 
 def rules(settings: Settings) -> Rules:
-    """Return what the verdict on a request depends on."""
+    """Return what the verdict on a request depends on; StartError without its local tokens."""
     return Rules(
         base=_base(settings),
         admission=Admission(
@@ -117,10 +117,10 @@ def _base(settings: Settings) -> Base:
     )
 
 
-def route(settings: Settings, tokens: Tokens, pool: Pool) -> Route:
+def route(settings: Settings, rules: Rules, *, tokens: Tokens, pool: Pool) -> Route:
     """Return all that belongs to the upstream, whose connections are *pool*'s."""
     return Route(
-        rules=rules(settings),
+        rules=rules,
         credentials=tokens.cache,
         pool=pool,
         wait_seconds=settings.token.wait_seconds,

@@ -28,6 +28,7 @@ from proxy.app import compose
 from proxy.app.compose import StartError
 from proxy.app.secret import ProtectedSecret
 from proxy.dataplane import Destination, Pool
+from proxy.policy.verdict import Rules
 from proxy.settings.load import Loaded
 from proxy.settings.model import Settings
 from proxy.settings.names import KEYS
@@ -42,7 +43,15 @@ _log = structlog.get_logger()
 # A listening socket, a file that others were told of, a format in the middle of a log: these belong
 # to the process. Every other key is live.
 AT_START = frozenset(
-    ("listen.address", "admin.address", "admin.token_file", "ops.address", "log.format")
+    (
+        "listen.address",
+        "listen.socket_mode",
+        "listen.socket_owner",
+        "admin.address",
+        "admin.token_file",
+        "ops.address",
+        "log.format",
+    )
 )
 
 
@@ -52,7 +61,7 @@ class Difference:
     What another configuration comes to.
 
     *loaded* is what will be in force: the new one, but for the keys *waiting* for the next start.
-    *changed* are the keys that change now.
+    *changed* are the keys that change now, and those whose file has another content.
     """
 
     loaded: Loaded
@@ -62,7 +71,7 @@ class Difference:
     @property
     def sentence(self) -> str:
         """What is to be said of it."""
-        said = f"Changed: {', '.join(self.changed)}." if self.changed else "No live key changed."
+        said = f"Changed: {', '.join(self.changed)}." if self.changed else "Nothing changes now."
         if self.waiting:
             said += f" At the next start: {', '.join(self.waiting)}."
         return said
@@ -90,6 +99,13 @@ def difference(now: Loaded, new: Loaded) -> Difference:
     return Difference(loaded, changed, waiting)
 
 
+def _with(found: Difference, path: str) -> Difference:
+    """Return *found* with *path* among its changes."""
+    if path in found.changed:
+        return found
+    return replace(found, changed=tuple(each for each in KEYS if each in (*found.changed, path)))
+
+
 def _value(settings: Settings, path: str) -> object:
     table, _, name = path.partition(".")
     return getattr(getattr(settings, table), name)
@@ -101,6 +117,16 @@ def _kept(now: Settings, new: Settings, waiting: tuple[str, ...]) -> Settings:
         kept = getattr(new, table).model_copy(update={name: _value(now, path)})
         new = new.model_copy(update={table: kept})
     return new
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All that another configuration needs and that may be missing, had before anything changes."""
+
+    found: Difference
+    mark: object
+    tls: SSLContext
+    rules: Rules
 
 
 class Reloader:
@@ -167,22 +193,34 @@ class Reloader:
 
     async def _reload(self) -> Difference:
         running = self._running
-        found = difference(running.loaded, await asyncio.to_thread(running.loaded.again))
-        settings = found.loaded.settings
-        mark, tls = compose.trust_mark(settings), running.tls
-        if mark != running.trust_mark:
-            tls = await asyncio.to_thread(compose.tls_context, settings)
-        destination = compose.destination(settings, tls)
+        prepared = await asyncio.to_thread(self._prepared)
+        found, tls = prepared.found, prepared.tls
+        destination = compose.destination(found.loaded.settings, tls)
         former = running.tokens.cache
         await self._follow(found.loaded, tls, destination)
         # From here on nothing waits, and nothing fails.
         known = running.loaded.warnings
-        running.loaded, running.trust_mark, running.tls = found.loaded, mark, tls
-        self._change_route(destination)
+        running.loaded, running.trust_mark, running.tls = found.loaded, prepared.mark, tls
+        self._change_route(prepared.rules, destination)
         if running.tokens.cache is not former:
             former.end()
         self._tell(found, known)
         return found
+
+    def _prepared(self) -> _Prepared:
+        """Read everything, in a thread; nothing that is in use changes."""
+        running = self._running
+        found = difference(running.loaded, running.loaded.again())
+        settings = found.loaded.settings
+        mark, tls = compose.trust_mark(settings), running.tls
+        if mark != running.trust_mark:
+            tls = compose.tls_context(settings)
+            if settings.upstream.ca_file is not None:
+                found = _with(found, "upstream.ca_file")
+        rules = compose.rules(settings)
+        if rules.callers.tokens != running.plane.route.rules.callers.tokens:
+            found = _with(found, "listen.local_token_file")
+        return _Prepared(found, mark, tls, rules)
 
     async def _follow(self, loaded: Loaded, tls: SSLContext, destination: Destination) -> None:
         """Have tokens kept by *loaded*; where nothing of theirs changes, have the secret read."""
@@ -208,13 +246,14 @@ class Reloader:
                 apart=elsewhere and config.identity != tokens.config.identity,
             )
 
-    def _change_route(self, destination: Destination) -> None:
+    def _change_route(self, rules: Rules, destination: Destination) -> None:
         running = self._running
         settings, plane = running.settings, running.plane
         pool = plane.route.pool
         if destination != pool.destination:
             pool = Pool(destination)
-        plane.change(compose.route(settings, running.tokens, pool), compose.limits(settings))
+        route = compose.route(settings, rules, tokens=running.tokens, pool=pool)
+        plane.change(route, compose.limits(settings))
 
     def _tell(self, found: Difference, known: tuple[str, ...]) -> None:
         """Have log and page follow, and say what has become questionable; *known* was said."""

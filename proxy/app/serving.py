@@ -45,14 +45,14 @@ class Running:
         self.trust_mark = compose.trust_mark(settings)
         self.tls = compose.tls_context(settings)
         self.tokens = compose.tokens(loaded, self.tls)
-        # What it is told of comes in batches, each with a flush at its end.
-        self.access_log = AccessLog(settings.log.access, output, call_soon=lambda _: None)
+        self.access_log = AccessLog(settings.log.access, output)
         self.counts = Counts()
         self.recent = Recent(settings.admin.recent_requests)
         later = partial(asyncio.get_running_loop().call_later, LATER_SECONDS)
         self.journal = Journal(self.counts, self.recent, self.access_log, later=later)
+        pool = Pool(compose.destination(settings, self.tls))
         self.plane = Plane(
-            compose.route(settings, self.tokens, Pool(compose.destination(settings, self.tls))),
+            compose.route(settings, compose.rules(settings), tokens=self.tokens, pool=pool),
             limits=compose.limits(settings),
             journal=self.journal,
         )

@@ -46,6 +46,7 @@ class Downstream(asyncio.Protocol):
         "_since",
         "_transport",
         "_until",
+        "_user",
         "gate",
         "peer",
     )
@@ -58,6 +59,7 @@ class Downstream(asyncio.Protocol):
         self.gate: Gate
         self.peer = ""  # who asks: the address, and the caller's name if it has shown one
         self._address = ""
+        self._user: int | None = None  # who is at the other end of a Unix socket
         self._local = ""
         self._said_eof = False
         self._requests = 0
@@ -91,12 +93,11 @@ class Downstream(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.gate = Gate(transport)
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        user = None
         if isinstance(peer, tuple):
             self._address = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
             self._local = local[0].partition("%")[0]
         else:
-            user = _user(transport.get_extra_info("socket"))
+            user = self._user = _user(transport.get_extra_info("socket"))
             self._address = "unix" if user is None else f"unix uid={user}"
         self.peer = self._address
         self._since = time.monotonic()
@@ -106,13 +107,13 @@ class Downstream(asyncio.Protocol):
         if limit and len(plane.connections) > limit:
             self._refuse(faults.crowded(limit))
         elif plane.route.rules.callers.uids:
-            self._check_user(user)
+            try:
+                self._check_user()
+            except ProxyError as error:
+                self._refuse(error)
 
-    def _check_user(self, user: int | None) -> None:
-        try:
-            callers.check_user(user, self._plane.route.rules.callers)
-        except ProxyError as error:
-            self._refuse(error)
+    def _check_user(self) -> None:
+        callers.check_user(self._user, self._plane.route.rules.callers)
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to whom they belong: the request in hand, the next one, or nobody."""
@@ -206,8 +207,8 @@ class Downstream(asyncio.Protocol):
             try:
                 asked = self._understand(line, block)
                 self._head = data[: end + 4]
-            except Malformed as reason:
-                self._refuse(verdict.malformed(reason))
+            except (Malformed, ProxyError) as why:
+                self._refuse(verdict.malformed(why) if isinstance(why, Malformed) else why)
                 return b""
         self._requests += 1
         exchange = self._exchange = Exchange(self, self._plane, asked)
@@ -218,7 +219,11 @@ class Downstream(asyncio.Protocol):
         return rest
 
     def _understand(self, line: bytes, block: bytes) -> Asked:
-        """Take a head apart, as far as it is another than the last one; raise Malformed."""
+        """
+        Take a head apart, as far as it is another than the last one.
+
+        Raise Malformed, or the ProxyError of a user whom other rules than at first keep out.
+        """
         asked, received = self._asked, self._received
         known = verdict.again(asked, block) if asked is not None and line == self._line else None
         if known is None:
@@ -229,6 +234,7 @@ class Downstream(asyncio.Protocol):
             elif block != self._block:
                 received = verdict.reread(block, received)
             if received is None:
+                self._check_user()
                 received = verdict.read(block, minor=minor, rules=rules, local=self._local)
                 referee.check_request(block, minor=minor, limit=rules.head_fields)
             known = verdict.ask(method, target, received, rules)
@@ -379,7 +385,7 @@ class Downstream(asyncio.Protocol):
                 self._transport.abort()
         elif self._buffer not in (b"", b"\r"):
             if 0 < limits.head_seconds <= now - self._since:
-                self._refuse(_head_too_slow(limits.head_seconds))
+                self._refuse(faults.head_too_slow(limits.head_seconds))
         elif 0 < limits.keep_alive_seconds <= now - self._since:
             self._transport.close()
 
@@ -391,11 +397,3 @@ def _user(sock: socket.socket) -> int | None:
         return None
     _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, option, 12))
     return int(uid)
-
-
-def _head_too_slow(seconds: float) -> ProxyError:
-    return ProxyError(
-        "request_timeout",
-        f"The request's head was not complete after {seconds:g} s.",
-        hint="The limit is [limits] head_seconds.",
-    )

@@ -62,3 +62,12 @@ def too_slow(part: str, key: str, seconds: float) -> ProxyError:
         f"The request's {part} did not go on for {seconds:g} s.",
         hint=f"The limit is [limits] {key}.",
     )
+
+
+def head_too_slow(seconds: float) -> ProxyError:
+    """Return the error for a client that does not finish the head that it began."""
+    return ProxyError(
+        "request_timeout",
+        f"The request's head was not complete after {seconds:g} s.",
+        hint="The limit is [limits] head_seconds.",
+    )

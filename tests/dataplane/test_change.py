@@ -7,6 +7,7 @@ import pytest
 
 from proxy.dataplane import Limits, Pool, Route
 from proxy.policy import access
+from proxy.policy.callers import Callers
 from proxy.policy.target import Base
 from tests.dataplane.conftest import Start
 from tests.dataplane.rig import FakeCredentials, Rig, Setup, credential, get, ok, own_answer, post
@@ -57,6 +58,22 @@ async def test_a_connection_that_repeats_itself_is_judged_by_the_new_rules(rig: 
     assert (await upstream.head()).startswith(b"GET /b ")
     upstream.send(ok(b"x"))
     await own_answer(client)
+
+
+async def test_who_may_not_connect_any_more_may_not_stay_either(rig: Rig) -> None:
+    """
+    A connection of a user whom the new rules keep out gets no further request through.
+    """
+    client, upstream = await rig.ask(get(b"/a"))
+    await upstream.head()
+    upstream.send(ok(b"x"))
+    await own_answer(client)
+    route = rig.plane.route
+    rules = replace(route.rules, callers=Callers(uids=frozenset({4_000_000_000})))
+    rig.plane.change(replace(route, rules=rules), rig.plane.limits)
+    client.send(get(b"/a"))
+    assert b'"code": "caller_not_allowed"' in await own_answer(client)
+    await client.ended()
 
 
 async def test_a_request_in_flight_ends_at_the_upstream_that_it_went_to(
