@@ -20,12 +20,8 @@ _AT_ONCE = 64
 class Log(Protocol):
     """An access log."""
 
-    def record(self, *facts: Any) -> None:
-        """Note a request that is over."""
-        ...
-
-    def flush(self) -> None:
-        """Write what was noted."""
+    def write(self, requests: list[tuple[Any, ...]]) -> None:
+        """Write of requests that are over."""
         ...
 
 
@@ -44,9 +40,9 @@ class Journal:
         *,
         later: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
-        self._count = counts.record
-        self._remember = recent.record
-        self._log = access_log
+        self._count = counts.add
+        self._remember = recent.add
+        self._write = access_log.write
         self._later = later
         self._pending: list[tuple[Any, ...]] = []
 
@@ -62,9 +58,6 @@ class Journal:
     def flush(self) -> None:
         """Tell everyone what was noted: before anything is read, and at the end."""
         pending, self._pending = self._pending, []
-        count, remember, log = self._count, self._remember, self._log.record
-        for facts in pending:
-            count(*facts)
-            remember(*facts)
-            log(*facts)
-        self._log.flush()
+        self._count(pending)
+        self._remember(pending)
+        self._write(pending)

@@ -138,8 +138,8 @@ class Exchange(Sending):
         assert upstream is not None
         request_id, sent = self._request_id, self._sent
         downstream.write(b"%bX-Request-Id: %b\r\n\r\n%b" % (answered.start, request_id, piece))
-        now = time.monotonic()
-        started = self._started
+        now, started = time.monotonic(), self._started
+        duration = now - started
         if upstream.gate.reasons:
             upstream.gate.open(flow.PEER_IS_FULL)
         self._route.pool.release(upstream, now)
@@ -149,14 +149,15 @@ class Exchange(Sending):
             asked.target,
             answered.status,
             "upstream",
-            now - started,
-            now - started,
+            duration,
+            duration,
             self._request_bytes,
             len(piece),
             request_id,
             "",
             downstream.peer,
             None if sent is None else sent - started,
+            "",
         )
         downstream.exchange_ended(now, keep_alive=True, linger=False)
 

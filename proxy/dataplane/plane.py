@@ -67,7 +67,7 @@ class Journal(Protocol):
         error: str,
         client: str,
         sent: float | None,
-        detail: str = "",
+        detail: str,
     ) -> None:
         """
         Tell one that is over; *time* is Unix time.

@@ -12,7 +12,7 @@ Rule 3: the quick way to the line and the slow one (`describe`, then the pipelin
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from logging import INFO, WARNING
 from typing import Any, Literal
@@ -47,23 +47,25 @@ _JSON_HIDDEN_QUERY = quoted(_HIDDEN_QUERY)[1:-1].encode()
 # One formatting instead of fifteen: bytes print floats faster than text does, and need no encoding.
 _WHAT = b'%b,"method":"%b","path":"%b","status":%d,"side":"%b","duration_seconds":'
 _LINE = (
-    b'%b%03dZ%b%.6f,"first_byte_seconds":%b,"request_bytes":%d,"response_bytes":%d'
+    b'%b%b%b,"first_byte_seconds":%b,"request_bytes":%d,"response_bytes":%d'
     b',"request_id":"%b"%b,"client":"%b"}'
 )
 # What was asked, and by whom, repeats. It is remembered for about so many of each.
 _REMEMBERED = 1024
 _What = tuple[bytes, bytes, int, str, str]
 
+# A request that is over, in the order in which every journal is told what is known of it.
+Facts = tuple[Any, ...]
+
 _NEVER = 1 << 30
 
 
 class AccessLog:
     """
-    Takes what a request came to, and writes it when the loop next turns.
+    Writes what requests came to, a line for each.
 
-    *call_soon* is the running loop's. *policy* ``errors`` keeps status 400 or more and our own
-    errors. A request of status 500 or more, or refused by us, is a warning, any other an info; the
-    level of *output* holds here as well.
+    *policy* ``errors`` keeps status 400 or more and our own errors. A request of status 500 or
+    more, or refused by us, is a warning, any other an info; the level of *output* holds here too.
     """
 
     def __init__(
@@ -71,14 +73,10 @@ class AccessLog:
         policy: Policy,
         output: Output,
         *,
-        call_soon: Callable[[Callable[[], None]], Any],
         secrets: Secrets = SECRETS,
     ) -> None:
         self._output = output
-        self._call_soon = call_soon
         self._secrets = secrets
-        self._line = self._pretty if output.console else self._json
-        self._pending: list[bytes] = []
         self._second = -1
         self._opening = b""
         self._whats: dict[_What, bytes] = {}
@@ -99,89 +97,69 @@ class AccessLog:
         else:
             self._least_status = 0 if policy == "all" else 400
 
-    def record(
-        self,
-        time: float,
-        method: bytes,
-        target: bytes,
-        status: int,
-        side: str,
-        duration: float,
-        first_byte: float | None,
-        request_bytes: int,
-        response_bytes: int,
-        request_id: bytes,
-        error: str,
-        client: str,
-        sent: float | None = None,
-        detail: str = "",
-    ) -> None:
-        """
-        Note a request that is over.
+    def write(self, requests: Sequence[Facts]) -> None:
+        """Write *requests*, as far as they are wanted, all at once."""
+        lines = self._pretty(requests) if self._output.console else self._json(requests)
+        if lines:
+            self._output.sink.put(lines)
 
-        *time* is Unix time at its end; *target* its path, with or without the query; *status* what
-        the client was told, 0 if nothing; *side* whose status that is. *duration* and *first_byte*
-        (of the answer, None if there was none) are seconds since the request began; the bytes are
-        those of the bodies. *error* is the code of our own answer, else empty; *client* the peer's
-        address. *sent* is not logged. *detail* is the error's sentence.
-        """
-        if status < self._least_status and not (error and self._own_errors):
-            return
-        self._pending.append(
-            self._line(
-                time, method, target, status, side, duration, first_byte,
-                request_bytes, response_bytes, request_id, error, client, detail,
+    def _pretty(self, requests: Sequence[Facts]) -> list[bytes]:
+        sink, pipeline, lines = self._output.sink, self._output.pipeline, []
+        for facts in requests:
+            at, status, error = facts[0], facts[3], facts[10]
+            if self._is_wanted(status, error):
+                level, event = describe(facts, hide=self._secrets.hide)
+                lines.append(sink.encoded(pipeline.line(level, event, at=at)))
+        return lines
+
+    def _is_wanted(self, status: int, error: str) -> bool:
+        return status >= self._least_status or bool(error and self._own_errors)
+
+    def _json(self, requests: Sequence[Facts]) -> list[bytes]:
+        """Return what the pipeline would make of `describe`, at a twentieth of the cost."""
+        if self._generation != self._secrets.generation:
+            self._forget()
+        lines: list[bytes] = []
+        whats, texts, least, last, stamp = self._whats, self._texts, self._least_status, -1, b""
+        plain = self._are_plain([facts[9] for facts in requests])
+        # Unpacked and formatted here and now: on this loop every request spends a microsecond.
+        for (
+            time, method, target, status, side, duration, first_byte, request_bytes,
+            response_bytes, request_id, error, client, _, detail,
+        ) in requests:  # fmt: skip
+            if status < least and not self._is_wanted(status, error):
+                continue
+            now = int(time * 1000)
+            if now != last:
+                last, stamp = now, self._stamp(now)
+            what = (method, target, status, side, error)
+            took = b"%.6f" % duration
+            if first_byte is None:
+                first = b"null"
+            else:
+                first = took if first_byte == duration else b"%.6f" % first_byte
+            lines.append(
+                _LINE
+                % (
+                    stamp,
+                    whats.get(what) or self._what(what),
+                    took,
+                    first,
+                    request_bytes,
+                    response_bytes,
+                    request_id if plain else self._shown(request_id),
+                    self._error(error, detail) if error else b"",
+                    texts.get(client) or self._text(client),
+                )
             )
-        )  # fmt: skip
-        if len(self._pending) == 1:
-            self._call_soon(self.flush)
+        return lines
 
-    def flush(self) -> None:
-        """Write what is pending: when the loop turns, and at the end."""
-        if self._pending:
-            self._output.sink.put(self._pending)
-            self._pending.clear()
-
-    def _pretty(self, time: float, method: bytes, *facts: Any) -> bytes:
-        level, event = describe(method, *facts, hide=self._secrets.hide)
-        return self._output.sink.encoded(self._output.pipeline.line(level, event, at=time))
-
-    def _json(
-        self,
-        time: float,
-        method: bytes,
-        target: bytes,
-        status: int,
-        side: str,
-        duration: float,
-        first_byte: float | None,
-        request_bytes: int,
-        response_bytes: int,
-        request_id: bytes,
-        error: str,
-        client: str,
-        detail: str,
-    ) -> bytes:
-        """Return what the pipeline would make of `describe`, at a tenth of the cost."""
-        second, thousandth = divmod(int(time * 1000), 1000)
+    def _stamp(self, milliseconds: int) -> bytes:
+        second, thousandth = divmod(milliseconds, 1000)
         if second != self._second:
             self._second = second
             self._opening = f'{{"timestamp":"{stamp_second(second)}.'.encode()
-        if self._generation != self._secrets.generation:
-            self._forget()
-        what = (method, target, status, side, error)
-        return _LINE % (
-            self._opening,
-            thousandth,
-            self._whats.get(what) or self._what(what),
-            duration,
-            b"null" if first_byte is None else b"%.6f" % first_byte,
-            request_bytes,
-            response_bytes,
-            self._shown(request_id),
-            self._error(error, detail) if error else b"",
-            self._texts.get(client) or self._text(client),
-        )
+        return b"%b%03dZ" % (self._opening, thousandth)
 
     def _forget(self) -> None:
         self._whats.clear()
@@ -217,6 +195,13 @@ class AccessLog:
         self._texts[text] = looks
         return looks
 
+    def _are_plain(self, ids: list[bytes]) -> bool:
+        """Tell whether each of *ids* is ``_shown`` as it is."""
+        longest = max(map(len, ids), default=0)
+        return longest < min(self._secrets.shortest, _LONGEST) and not b"".join(ids).translate(
+            None, VISIBLE
+        )
+
     def _shown(self, raw: bytes) -> bytes:
         """Return `shown` as it stands between JSON's quotes."""
         if len(raw) > _LONGEST or raw.translate(None, VISIBLE):
@@ -226,23 +211,12 @@ class AccessLog:
         )
 
 
-def describe(
-    method: bytes,
-    target: bytes,
-    status: int,
-    side: str,
-    duration: float,
-    first_byte: float | None,
-    request_bytes: int,
-    response_bytes: int,
-    request_id: bytes,
-    error: str,
-    client: str,
-    detail: str = "",
-    *,
-    hide: Hide,
-) -> tuple[str, dict[str, object]]:
-    """Return level and event dict of a request: what `AccessLog.record` takes, in words."""
+def describe(facts: Facts, *, hide: Hide) -> tuple[str, dict[str, object]]:
+    """Return level and event dict of a request: its facts, in words."""
+    (
+        _, method, target, status, side, duration, first_byte, request_bytes,
+        response_bytes, request_id, error, client, _, detail,
+    ) = facts  # fmt: skip
     path, mark = _without_secrets(target)
     level, name = _kind(status, side, error)
     event: dict[str, object] = {

@@ -9,7 +9,8 @@ Rule 2: nothing that a client or an upstream chooses makes a new series: a metho
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from proxy.errors import KINDS
 from proxy.metrics import buckets
@@ -19,13 +20,15 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 OTHER = "other"
 # Our own codes, and the one for a client that did not wait for its answer.
 ERRORS = (*KINDS, "client_closed")
+# A request that is over, in the order in which every journal is told what is known of it.
+Facts = tuple[Any, ...]
 _STATUSES = 1000
 _CLASSES = 10
 
 
 class Counts:
     """
-    Totals since the process started. Read by anyone, written by ``record`` and ``refreshed`` alone.
+    Totals since the process started. Read by anyone, written by ``add`` and ``refreshed`` alone.
 
     *errors* are our own answers by code, *upstream_failures* the upstream's answers of 500 or more.
     """
@@ -55,50 +58,39 @@ class Counts:
         self.request_bytes = 0
         self.response_bytes = 0
 
-    def record(
-        self,
-        time: float,
-        method: bytes,
-        target: bytes,
-        status: int,
-        side: str,
-        duration: float,
-        first_byte: float | None,
-        request_bytes: int,
-        response_bytes: int,
-        request_id: bytes,
-        error: str,
-        client: str,
-        sent: float | None = None,
-        detail: str = "",
-    ) -> None:
+    def add(self, requests: Iterable[Facts]) -> None:
         """
-        Count a request that is over: the facts that every journal is told.
+        Count *requests*.
 
-        *status* is 0 to 999. *duration*, *first_byte* and *sent* (when its head went to the
-        upstream, None if never) are seconds since it began.
+        A status is 0 to 999; a request's ``sent`` is when its head went to the upstream, seconds
+        after it began, None if never.
         """
-        # `buckets.count` by hand, three times: it stands on the path of every request.
-        self._methods.get(method, self._other)[status] += 1
-        status_class = status // 100
-        row = self._durations[status_class]
-        row[bisect_left(BOUNDS, duration)] += 1
-        row[-1] += duration
-        if sent is not None:
-            row = self.overhead
-            row[bisect_left(BOUNDS, sent)] += 1
-            row[-1] += sent
-            if first_byte is not None:
-                waited = first_byte - sent
-                row = self._first_bytes[status_class]
-                row[bisect_left(BOUNDS, waited)] += 1
-                row[-1] += waited
-        self.request_bytes += request_bytes
-        self.response_bytes += response_bytes
-        if error:
-            self.errors[error] = self.errors.get(error, 0) + 1
-        elif status >= 500:
-            self.upstream_failures += 1
+        # `buckets.count` by hand, three times: every request passes here.
+        methods, other, overhead = self._methods, self._other, self.overhead
+        durations, first_bytes, bounds = self._durations, self._first_bytes, BOUNDS
+        for (
+            _, method, _, status, _, duration, first_byte, request_bytes,
+            response_bytes, _, error, _, sent, _,
+        ) in requests:  # fmt: skip
+            methods.get(method, other)[status] += 1
+            status_class = status // 100
+            row = durations[status_class]
+            row[bisect_left(bounds, duration)] += 1
+            row[-1] += duration
+            if sent is not None:
+                overhead[bisect_left(bounds, sent)] += 1
+                overhead[-1] += sent
+                if first_byte is not None:
+                    waited = first_byte - sent
+                    row = first_bytes[status_class]
+                    row[bisect_left(bounds, waited)] += 1
+                    row[-1] += waited
+            self.request_bytes += request_bytes
+            self.response_bytes += response_bytes
+            if error:
+                self.errors[error] = self.errors.get(error, 0) + 1
+            elif status >= 500:
+                self.upstream_failures += 1
 
     def refreshed(self, duration: float) -> None:
         """Count an exchange with the issuer that took *duration* seconds."""

@@ -1,6 +1,7 @@
 """The last requests, for the status page: no body, no field, no query value."""
 
 from collections import deque
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -36,9 +37,9 @@ class Recent:
         self.size = size
         self._facts: deque[tuple[Any, ...]] = deque(maxlen=size)
 
-    def record(self, *facts: Any) -> None:
-        """Remember a request, told as every journal is."""
-        self._facts.append(facts)
+    def add(self, requests: Iterable[tuple[Any, ...]]) -> None:
+        """Remember *requests*, one after the other."""
+        self._facts.extend(requests)
 
     def resize(self, size: int) -> None:
         """Remember *size* requests from now on; what is remembered stays as far as it fits."""

@@ -93,7 +93,7 @@ class Scene:
     def finished(self, **facts: Any) -> None:
         """Have a request come to its end, just now."""
         _, *rest = request(**facts)
-        self.recent.record(NOW - 1, *rest)
+        self.recent.add([(NOW - 1, *rest)])
 
 
 @pytest.fixture
@@ -268,8 +268,8 @@ def test_a_journal_tells_all_three(scene: Scene) -> None:
     told: list[tuple[Any, ...]] = []
 
     class Log:
-        def record(self, *facts: Any) -> None:
-            told.append(facts)
+        def write(self, requests: list[tuple[Any, ...]]) -> None:
+            told.extend(requests)
 
         def flush(self) -> None:
             """Nothing waits here."""

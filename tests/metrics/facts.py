@@ -18,5 +18,5 @@ def request(
     sizes = (3, 1500)
     return (
         1_764_000_000.5, method, target, status, side, duration, first_byte,
-        *sizes, b"id-1", error, "127.0.0.1:9", sent,
+        *sizes, b"id-1", error, "127.0.0.1:9", sent, "",
     )  # fmt: skip

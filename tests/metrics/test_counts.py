@@ -1,6 +1,5 @@
 """What a request adds to, and what that costs."""
 
-from proxy.dataplane.plane import Journal
 from proxy.errors import KINDS
 from proxy.metrics import Counts, Recent
 from proxy.metrics.buckets import total
@@ -10,8 +9,7 @@ from tests.metrics.facts import request
 def counted(*requests: tuple[object, ...]) -> Counts:
     """Return counts that were told of *requests*."""
     counts = Counts()
-    for facts in requests:
-        counts.record(*facts)  # type: ignore[arg-type]
+    counts.add(requests)
     return counts
 
 
@@ -81,22 +79,13 @@ def test_bytes_are_those_of_bodies() -> None:
     assert (counts.request_bytes, counts.response_bytes) == (6, 3000)
 
 
-def test_counts_and_ring_are_journals() -> None:
-    """
-    What the data plane is given has the data plane's own shape.
-    """
-    journals: list[Journal] = [Counts(), Recent(3)]
-    for journal in journals:
-        journal.record(*request())
-
-
 def test_the_ring_keeps_the_last_ones() -> None:
     """
     Newest first, and no more than it was made for.
     """
     recent = Recent(2)
     for status in (200, 201, 202):
-        recent.record(*request(status=status))
+        recent.add([request(status=status)])
     assert [each.status for each in recent.newest_first()] == [202, 201]
     recent.forget()
     assert recent.newest_first() == []
@@ -107,5 +96,5 @@ def test_a_ring_of_none_remembers_nothing() -> None:
     That is how it is switched off.
     """
     recent = Recent(0)
-    recent.record(*request())
+    recent.add([request()])
     assert recent.newest_first() == []

@@ -24,7 +24,7 @@ DASHBOARD = DEPLOY / "grafana" / "bearer-proxy.json"
 def exposed() -> dict[str, set[str]]:
     """Return the names of the samples that a scrape has, with their labels."""
     counts = Counts()
-    counts.record(*request())
+    counts.add([request()])
     body, _ = Exposition(counts, readings, version="1.2.3").write("")
     names: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(body.decode()):

@@ -56,7 +56,7 @@ def test_the_families_are_those_promised() -> None:
     Names, kinds and labels, no more and no less.
     """
     counts = Counts()
-    counts.record(*request())
+    counts.add([request()])
     found = {
         family.name.removeprefix("bearer_proxy_"): (
             family.type,
@@ -73,7 +73,7 @@ def test_nothing_is_said_of_when_a_series_was_created() -> None:
     ``*_created`` doubles the number of series and tells nobody anything.
     """
     counts = Counts()
-    counts.record(*request())
+    counts.add([request()])
     assert "_created" not in exposed(counts)
     body, kind = Exposition(counts, readings, version="1").write("application/openmetrics-text")
     assert b"_created" not in body
@@ -86,8 +86,8 @@ def test_numbers_arrive() -> None:
     Requests, bytes and times as they were counted; errors that never happened are 0.
     """
     counts = Counts()
-    counts.record(*request(duration=0.02))
-    counts.record(*request(status=503, error="token_pending", first_byte=None, sent=None))
+    counts.add([request(duration=0.02)])
+    counts.add([request(status=503, error="token_pending", first_byte=None, sent=None)])
     text = exposed(counts)
     assert samples(text, "requests_total") == {("200", "GET"): 1, ("503", "GET"): 1}
     errors = samples(text, "errors_total")
@@ -112,7 +112,7 @@ def test_an_invented_status_makes_no_series_of_its_own(status: int, label: str) 
     What HTTP knows is told exactly, anything else by its class.
     """
     counts = Counts()
-    counts.record(*request(status=status))
+    counts.add([request(status=status)])
     assert samples(exposed(counts), "requests_total") == {(label, "GET"): 1}
 
 
@@ -121,7 +121,7 @@ def test_no_path_host_or_query_is_exposed() -> None:
     Neither as a label nor anywhere.
     """
     counts = Counts()
-    counts.record(*request(target=b"/customers/42?secret=1", method=b"/customers/43"))
+    counts.add([request(target=b"/customers/42?secret=1", method=b"/customers/43")])
     assert "customers" not in exposed(counts)
     assert "secret=1" not in exposed(counts)
 

@@ -12,10 +12,10 @@ def test_a_tick_is_what_came_since_the_last() -> None:
     Rate, percentiles and faults of five seconds, and of nothing before.
     """
     counts = Counts()
-    counts.record(*request(duration=50.0))
+    counts.add([request(duration=50.0)])
     traffic = Traffic(counts, now=100.0)
     for _ in range(10):
-        counts.record(*request(duration=0.1, sent=0.0001))
+        counts.add([request(duration=0.1, sent=0.0001)])
     tick = traffic.tick(105.0)
     assert (tick.at, tick.requests, tick.rate) == (105.0, 10, 2.0)
     assert tick.total[0] == pytest.approx(0.1, rel=0.3)
@@ -31,9 +31,9 @@ def test_errors_are_by_whose_fault_they_are() -> None:
     counts = Counts()
     traffic = Traffic(counts, now=0.0)
     for status, error in ((503, "token_pending"), (403, "host_not_allowed"), (500, ""), (404, "")):
-        counts.record(*request(status=status, error=error))
-    counts.record(*request(status=502, error="upstream_unreachable"))
-    counts.record(*request(status=499, error="client_closed"))
+        counts.add([request(status=status, error=error)])
+    counts.add([request(status=502, error="upstream_unreachable")])
+    counts.add([request(status=499, error="client_closed")])
     tick = traffic.tick(5.0)
     assert tick.errors == {"downstream": 2, "token": 1, "upstream": 2, "proxy": 0}
 
@@ -64,5 +64,5 @@ def test_a_clock_set_back_divides_by_nothing() -> None:
     """
     counts = Counts()
     traffic = Traffic(counts, now=100.0)
-    counts.record(*request())
+    counts.add([request()])
     assert traffic.tick(50.0).rate == 0.0
