@@ -45,6 +45,7 @@ class Running:
         self.trust_mark = compose.trust_mark(settings)
         self.tls = compose.tls_context(settings)
         self.tokens = compose.tokens(loaded, self.tls)
+        self.access_log = AccessLog(settings.log.access, output)
         self.counts = Counts()
         self.recent = Recent(settings.admin.recent_requests)
         later = partial(asyncio.get_running_loop().call_later, LATER_SECONDS)
