@@ -53,6 +53,9 @@ AT_START = frozenset(
         "log.format",
     )
 )
+# Live, but for a listener of the one configuration nothing may be taken from the other: a TCP port
+# knows no users, and a socket that they guarded must not be left open.
+_WITH_THE_LISTENER = frozenset(("listen.allowed_uids",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +91,16 @@ class Outcome:
 def difference(now: Loaded, new: Loaded) -> Difference:
     """Return what *new* comes to for a proxy that runs by *now*."""
     different = [path for path in KEYS if _value(now.settings, path) != _value(new.settings, path)]
-    waiting = tuple(path for path in different if path in AT_START)
+    moves = now.settings.listen.address != new.settings.listen.address
+    late = AT_START | _WITH_THE_LISTENER if moves else AT_START
+    waiting = tuple(path for path in different if path in late)
     loaded = replace(
         new,
         settings=_kept(now.settings, new.settings, waiting),
         provenance={**new.provenance, **{path: now.provenance[path] for path in waiting}},
         warnings=(*new.warnings, *(f"{path} changes at the next start" for path in waiting)),
     )
-    changed = tuple(path for path in different if path not in AT_START)
+    changed = tuple(path for path in different if path not in late)
     return Difference(loaded, changed, waiting)
 
 
@@ -258,6 +263,7 @@ class Reloader:
     def _tell(self, found: Difference, known: tuple[str, ...]) -> None:
         """Have log and page follow, and say what has become questionable; *known* was said."""
         running, settings = self._running, found.loaded.settings
+        running.journal.flush()  # what is over was to be told as it was then
         running.output.follow(settings.log.level)
         running.access_log.follow(settings.log.access)
         running.recent.resize(settings.admin.recent_requests)
