@@ -93,6 +93,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--config"], "--config needs a value"),
         (["run", "--config", "--log-level"], "--config needs a value"),
         (["run", "--log-level=info", "--log-level=info"], "--log-level is given twice"),
+        (["exec"], 'the command is missing: it stands behind "--"'),
+        (["exec", "--env=URL", "--"], "the command is missing"),
+        (["exec", "env"], 'write "--" before the command'),
+        (["exec", "--env", "A-B", "--", "env"], "--env needs the name of a variable"),
+        (["exec", "--timeout", "0", "--", "env"], "--timeout needs a number of seconds"),
+        (["exec", "--listen-address=127.0.0.1:9", "--", "env"], "chooses the address itself"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_says_what_was_meant(

@@ -33,7 +33,7 @@ def run(loaded: Loaded) -> int:
     """
     output = log.configure(loaded.settings.log.format, loaded.settings.log.level)
     forget_secret_variables()
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     try:
         uvloop.run(_run(loaded, output))
     except StartError as error:
@@ -66,7 +66,7 @@ async def _run(loaded: Loaded, output: Output) -> None:
         gc.collect()
         gc.freeze()
         await stop.wait()
-        await _drain(running, at_once, running.settings.drain.timeout_seconds)
+        await drain(running, at_once, running.settings.drain.timeout_seconds)
 
 
 def _introduce(running: Running, output: Output) -> None:
@@ -75,7 +75,8 @@ def _introduce(running: Running, output: Output) -> None:
         sys.stderr.write(f"status page  {running.admin_url}\n")
 
 
-async def _drain(running: Running, at_once: asyncio.Event, timeout_seconds: float) -> None:
+async def drain(running: Running, at_once: asyncio.Event, timeout_seconds: float) -> None:
+    """Let what is in flight end, until *timeout_seconds* are over or *at_once* is set."""
     _log.info(
         "drain.started",
         connections=len(running.plane.connections),
@@ -115,7 +116,7 @@ def forget_secret_variables() -> None:
         os.environ.pop(KEYS[path].variable, None)
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
     """Take as many descriptors as may be had: every request needs two."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:

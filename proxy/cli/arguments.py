@@ -19,15 +19,21 @@ class UsageError(Exception):
 
 
 def parse(
-    arguments: list[str], *, switches: frozenset[str] = _NONE, valued: frozenset[str] = _NONE
+    arguments: list[str],
+    *,
+    switches: frozenset[str] = _NONE,
+    valued: frozenset[str] = _NONE,
+    listed: frozenset[str] = _NONE,
 ) -> dict[str, str]:
     """
     Return the flags of *arguments* with their values, empty for *switches*.
 
     *valued* take one, as ``--flag value`` or ``--flag=value``; a value that begins with a dash
-    needs the second form. ``--help``, or ``-h`` for it, is always a switch.
+    needs the second form. *listed* are valued ones that may be given several times: their values
+    are joined by commas. ``--help``, or ``-h`` for it, is always a switch.
     """
     switches |= {"--help"}
+    valued |= listed
     found: dict[str, str] = {}
     rest = iter(arguments)
     for argument in rest:
@@ -38,7 +44,7 @@ def parse(
             raise UsageError(f"a word stands where a flag belongs{last and ', behind '}{last}")
         if name not in switches | valued:
             raise UsageError(f"unknown flag {name}{did_you_mean(name, switches | valued)}")
-        if name in found:
+        if name in found and name not in listed:
             raise UsageError(f"{name} is given twice")
         if name in switches and equals:
             raise UsageError(f"{name} takes no value")
@@ -46,7 +52,7 @@ def parse(
             value = next(rest, "-")
             if value.startswith("-"):
                 raise UsageError(f"{name} needs a value")
-        found[name] = value
+        found[name] = f"{found[name]},{value}" if name in found else value
     return found
 
 

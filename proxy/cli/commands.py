@@ -11,6 +11,7 @@ from proxy.cli.streams import write
 COMMANDS = {
     "run": ("proxy.cli.run", "forward requests; what is done without a command"),
     "check": ("proxy.cli.check", "say what `run` would do; with --online, try all that it needs"),
+    "exec": ("proxy.cli.exec", "run a command beside a proxy of its own, and pass its code on"),
     "demo": ("proxy.cli.demo", "the proxy in front of an embedded API; with --check, test it"),
     "config": ("proxy.cli.config", "`config show`: what is in force; `config schema`: what may be"),
     "status": ("proxy.admin.status_command", "what a running proxy does; --url: its status page"),
@@ -25,7 +26,7 @@ A local reverse proxy that adds a fresh bearer token to every request.
 
 commands:
 {commands}
-flags of run, check and config show:
+flags of run, check, exec and config show:
   --config PATH      the configuration, a TOML file; else $BEARER_PROXY_CONFIG, else none
   --TABLE-KEY VALUE  any key of it, such as --listen-address 127.0.0.1:8080
                      (not the secret: other users can read a command line)

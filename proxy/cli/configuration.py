@@ -19,13 +19,20 @@ _INSTEAD = {
 }
 
 
-def options(arguments: list[str], *, switches: frozenset[str] = frozenset()) -> dict[str, str]:
-    """Return the flags of *arguments*: ``--config``, one for each key, and *switches*."""
+def options(
+    arguments: list[str],
+    *,
+    switches: frozenset[str] = frozenset(),
+    valued: frozenset[str] = frozenset(),
+    listed: frozenset[str] = frozenset(),
+) -> dict[str, str]:
+    """Return the flags of *arguments*: ``--config``, one for each key, and those that are named."""
     given = {argument.partition("=")[0] for argument in arguments}
     for path, instead in _INSTEAD.items():
         if (name := KEYS[path].flag) in given:
             raise UsageError(f"no flag {name}: other users can read a command line; set {instead}")
-    return parse(arguments, switches=switches, valued=frozenset({"--config", *FLAGS}))
+    known = frozenset({"--config", *FLAGS}) | valued
+    return parse(arguments, switches=switches, valued=known, listed=listed)
 
 
 def configured(flags: dict[str, str], use: Callable[[Loaded], int]) -> int:

@@ -47,6 +47,11 @@ _SERVICE_LINK = re.compile(
 )
 _SERVICE_LINK_PORT = re.compile(r"BEARER_PROXY_(?:\w+_)?PORT")
 _LINK_URL = re.compile(r"(?:tcp|udp|sctp)://[0-9.:\[\]a-f]+")
+# What `exec` gives its command, which may start a proxy itself. With another value than such a one
+# it is somebody's mistake for a key.
+_OF_EXEC = re.compile(
+    r"BEARER_PROXY_URL=http://127\.0\.0\.1:\d+|BEARER_PROXY_SOCKET=/.+/proxy\.sock", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ def read_environment(environ: Mapping[str, str], problems: list[Problem]) -> Rea
             continue
         if name in VARIABLES:
             _put_text(layer, VARIABLES[name], text, Origin("env", name), problems)
-        elif not _is_service_link(name, text):
+        elif not _is_service_link(name, text) and not _OF_EXEC.fullmatch(f"{name}={text}"):
             meant = closest(name.upper(), [*VARIABLES, CONFIG_VARIABLE])
             hint = "" if meant is None else f"; did you mean {meant}?"
             problems.append(Problem(name, "", f"unknown variable{hint}"))

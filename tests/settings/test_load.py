@@ -110,6 +110,17 @@ def test_variables_of_a_kubernetes_service_of_our_name_are_nobodys_mistake() -> 
     load({}, {**REQUIRED, "BEARER_PROXY_PORT_8080_TCP_ADDR": "10.0.0.1"})
 
 
+def test_the_address_that_exec_gives_its_command_is_no_key() -> None:
+    """
+    A proxy may be started by another one's command. With any other value it is a mistake.
+    """
+    load({}, {**REQUIRED, "BEARER_PROXY_URL": "http://127.0.0.1:43210"})
+    load({}, {**REQUIRED, "BEARER_PROXY_SOCKET": "/run/bearer-proxy-1/proxy.sock"})
+    for name, text in (("URL", "https://api.example.com"), ("SOCKET", "/run/other")):
+        with pytest.raises(SettingsError, match="unknown variable"):
+            load({}, {**REQUIRED, f"BEARER_PROXY_{name}": text})
+
+
 @pytest.mark.parametrize("key", ["upstream.url", "token.url"])
 def test_plain_http_beyond_the_loopback_is_refused(key: str) -> None:
     """
