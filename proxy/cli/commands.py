@@ -11,6 +11,7 @@ from proxy.cli.streams import write
 COMMANDS = {
     "run": ("proxy.cli.run", "forward requests; what is done without a command"),
     "check": ("proxy.cli.check", "say what `run` would do; with --online, try all that it needs"),
+    "init": ("proxy.cli.init", "write a configuration to begin with, by asking three questions"),
     "exec": ("proxy.cli.exec", "run a command beside a proxy of its own, and pass its code on"),
     "demo": ("proxy.cli.demo", "the proxy in front of an embedded API; with --check, test it"),
     "config": ("proxy.cli.config", "`config show`: what is in force; `config schema`: what may be"),
