@@ -18,6 +18,7 @@ from proxy.dataplane.flow import Gate
 from proxy.dataplane.plane import Plane
 from proxy.errors import ProxyError
 from proxy.policy import answer, callers, message, verdict
+from proxy.policy.memory import Pattern
 from proxy.policy.message import Malformed, TooLarge
 from proxy.policy.verdict import Asked, Received
 
@@ -39,6 +40,7 @@ class Downstream(asyncio.Protocol):
         "_head",
         "_line",
         "_local",
+        "_pattern",
         "_plane",
         "_received",
         "_requests",
@@ -65,10 +67,11 @@ class Downstream(asyncio.Protocol):
         self._requests = 0
         self._until = 0.0  # lingering: what comes is discarded, until then
         # The connection's last request line and header block, and what they meant: clients repeat
-        # the one now and then, the other nearly always.
+        # the one now and then, the other nearly always, or but for some values.
         self._line = self._block = self._head = b""
         self._received: Received | None = None
         self._asked: Asked | None = None
+        self._pattern: Pattern | None = None
         # Request.
         self._buffer = b""
         self._exchange: Exchange | None = None
@@ -188,28 +191,35 @@ class Downstream(asyncio.Protocol):
             if data[:2] == b"\r\n":
                 data = data[2:]  # RFC 9112 section 2.2: one empty line before a request is ignored
                 known = 0
-            end = data.find(
-                b"\r\n\r\n", known - 3 if known > 3 else 0, self._plane.limits.head_bytes
-            )
+            head_bytes = self._plane.limits.head_bytes
+            again = self._again(data)
+            if again is not None and again[1] <= head_bytes:
+                data, known = self._begin(again[0], data[again[1] :]), 0
+                continue
+            end = data.find(b"\r\n\r\n", known - 3 if known > 3 else 0, head_bytes)
             if end < 0:
                 self._wait_for_head(data, known)
                 return
-            data, known = self._begin(data, end), 0
+            try:
+                asked = self._understand(data[: end + 4])
+            except (Malformed, ProxyError) as why:
+                self._refuse(verdict.malformed(why) if isinstance(why, Malformed) else why)
+                return
+            data, known = self._begin(asked, data[end + 4 :]), 0
         if data and self._exchange is not None:
             self._wait_with(data)
 
-    def _begin(self, data: bytes, end: int) -> bytes:
-        """Begin the request whose head ends at *end*; return what is not of it."""
-        line_end = data.find(b"\r\n")
-        line, block, rest = data[:line_end], data[line_end + 2 : end + 2], data[end + 4 :]
-        asked = self._asked
-        if asked is None or line != self._line or block != self._block:
-            try:
-                asked = self._understand(line, block)
-                self._head = data[: end + 4]
-            except (Malformed, ProxyError) as why:
-                self._refuse(verdict.malformed(why) if isinstance(why, Malformed) else why)
-                return b""
+    def _again(self, data: bytes) -> tuple[Asked, int] | None:
+        """Return what *data* begins with and its length, if it is the last head but for values."""
+        asked, pattern = self._asked, self._pattern
+        if asked is None:
+            return None
+        if data.startswith(self._head):
+            return asked, len(self._head)
+        return None if pattern is None else verdict.varied(asked, pattern, data)
+
+    def _begin(self, asked: Asked, rest: bytes) -> bytes:
+        """Begin the request; return what is not of it in the *rest* that came with its head."""
         self._requests += 1
         exchange = self._exchange = Exchange(self, self._plane, asked)
         if rest and not exchange.body_done:
@@ -218,15 +228,20 @@ class Downstream(asyncio.Protocol):
             exchange.begin()
         return rest
 
-    def _understand(self, line: bytes, block: bytes) -> Asked:
+    def _understand(self, head: bytes) -> Asked:
         """
         Take a head apart, as far as it is another than the last one.
 
         Raise Malformed, or the ProxyError of a user whom other rules than at first keep out.
         """
+        line_end = head.find(b"\r\n")
+        line, block = head[:line_end], head[line_end + 2 : -2]
         asked, received = self._asked, self._received
         known = verdict.again(asked, block) if asked is not None and line == self._line else None
-        if known is None:
+        if known is not None:
+            self._pattern = verdict.pattern(known, line)
+        else:
+            self._pattern = None
             rules = self._plane.route.rules
             method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
             if received is None or minor != received.minor:
@@ -241,7 +256,7 @@ class Downstream(asyncio.Protocol):
         if known.received is not self._received:
             name = known.received.caller
             self.peer = f"{self._address} ({name})" if name else self._address
-        self._line, self._block = line, block
+        self._line, self._block, self._head = line, block, head
         self._received, self._asked = known.received, known
         return known
 
@@ -349,7 +364,7 @@ class Downstream(asyncio.Protocol):
     def forget(self) -> None:
         """Read the next request afresh, though it repeat the last one: the rules have changed."""
         self._line = self._block = self._head = b""
-        self._received = self._asked = None
+        self._received = self._asked = self._pattern = None
 
     def drain(self) -> None:
         """Take no further request; close as soon as nothing is in flight."""

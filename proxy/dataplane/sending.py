@@ -64,7 +64,7 @@ class Sending(ABC):
         self._route = plane.route  # for good: a reload is for the requests that come after it
         self._asked = asked
         received = asked.received
-        self._request_id = received.request_id or next(plane.request_ids)
+        self._request_id = asked.request_id or next(plane.request_ids)
         self._started = self._touched = time.monotonic()
         if received.framing:
             self._body = framing.reader(received.framing)
@@ -116,7 +116,7 @@ class Sending(ABC):
         return verdict.judge(self._asked, credentials.current() or credentials.shortage())
 
     def _head_of(self, forward: Forward) -> bytes:
-        if self._asked.received.request_id:
+        if self._asked.request_id:
             return forward.head + b"\r\n"
         return b"%bX-Request-Id: %b\r\n\r\n" % (forward.head, self._request_id)
 

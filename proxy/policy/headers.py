@@ -77,7 +77,9 @@ _KINDS = {
     **dict.fromkeys(METHOD_OVERRIDES, Kind.METHOD_OVERRIDE),
 }
 
-_ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9._~+/=:@\-]{1,128}")
+# A request's id that is safe in any log, and not endless.
+REQUEST_ID = rb"[A-Za-z0-9._~+/=:@\-]{1,128}"
+_ACCEPTABLE_ID = re.compile(REQUEST_ID)
 
 
 # Bounded, and of names alone: which name means what is no connection's secret.

@@ -9,13 +9,38 @@ Rule 1: only fields that mean nothing to the proxy may differ. Whatever frames, 
 
 Rule 2: a doubt means that the block is read afresh. The result is the same either way; a property
         test holds the two together.
+
+Values that differed once will differ again. So what stands around them is put together, and the
+next head need only be compared in those few pieces.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from proxy.policy import headers, message
 
 _REQUEST_ID = b"x-request-id:"
+# A client that varies more than an id, a trace or a signature is not worth remembering.
+_MOST = 8
+# A value and the end of its line. Atomic: what does not fit as a whole does not fit in part.
+_LINE_OF = rb"(?>[ \t]*(%b)[ \t]*\r\n)"
+_VALUE = _LINE_OF % message.BARE_VALUE
+_ID = _LINE_OF % headers.REQUEST_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """
+    Heads that differ in the values of some fields, and in nothing else.
+
+    *received* matches such a head as it comes in, with a group for each value; *sent* is what goes
+    out, to be formatted with those. *id_at* is the place of the request's id among the values, -1
+    if none of them is that.
+    """
+
+    received: re.Pattern[bytes]
+    sent: bytes
+    id_at: int
 
 
 @dataclass(slots=True)
@@ -25,6 +50,7 @@ class Memory:
 
     *names* has ``Name:`` for those whose value may be another next time, else nothing. *before* and
     *after* stand around what is sent. *request_id* is the client's, if it has one that is taken on.
+    *varying* are the lines that have been others since the block was read as a whole.
     """
 
     lines: list[bytes]
@@ -33,6 +59,7 @@ class Memory:
     before: bytes
     after: bytes
     request_id: bytes
+    varying: frozenset[int] = field(default=frozenset(), repr=False)
 
     def fields(self) -> bytes:
         """Return all fields to send."""
@@ -44,6 +71,7 @@ class Memory:
         if len(lines) != len(self.lines):
             return None
         sent, request_id = self.sent.copy(), self.request_id
+        varying: list[int] = []
         for at, (line, last) in enumerate(zip(lines, self.lines, strict=True)):
             if line != last:
                 name = self.names[at] if at < len(sent) else b""
@@ -55,4 +83,34 @@ class Memory:
                         return None
                     request_id = value
                 sent[at] = b"%b %b\r\n" % (name, value)
-        return Memory(lines, self.names, sent, self.before, self.after, request_id)
+                varying.append(at)
+        seen = self.varying.union(varying)
+        return Memory(lines, self.names, sent, self.before, self.after, request_id, seen)
+
+    def pattern(self, line: bytes, sent_line: bytes) -> Pattern | None:
+        """
+        Return the heads that differ from this one in *varying* lines; None if those are too many.
+
+        *line* is the request line without its end, *sent_line* the one to send.
+        """
+        if not 0 < len(self.varying) <= _MOST:
+            return None
+        received, sent = re.escape(line + b"\r\n"), _literal(sent_line + self.before)
+        ids: list[bool] = []
+        for at, (text, name) in enumerate(zip(self.lines, self.names, strict=False)):
+            if at in self.varying:
+                ids.append(name.lower() == _REQUEST_ID)
+                received += re.escape(name) + (_ID if ids[-1] else _VALUE)
+                sent += _literal(name) + b" %b\r\n"
+            else:
+                received += re.escape(text + b"\r\n")
+                sent += _literal(self.sent[at])
+        return Pattern(
+            re.compile(received + b"\r\n"),
+            sent + _literal(self.after),
+            ids.index(True) if True in ids else -1,
+        )
+
+
+def _literal(text: bytes) -> bytes:
+    return text.replace(b"%", b"%%")

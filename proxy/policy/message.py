@@ -20,6 +20,8 @@ Fields = list[tuple[bytes, bytes]]
 # RFC 9110 section 5.6.2, as a pattern.
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
+# A value without the white space around it.
+BARE_VALUE = rb"(?:[^\x00-\x20\x7f](?:" + _VALUE + rb"[^\x00-\x20\x7f])?)?"
 
 # The target is checked for its own grammar in target.py; here it only must not hide a second line.
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([!-~]+) HTTP/1\.([01])")

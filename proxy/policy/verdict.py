@@ -27,7 +27,7 @@ from proxy.policy.callers import ANYONE, Callers
 from proxy.policy.cors import Preflight
 from proxy.policy.credential import Credential
 from proxy.policy.headers import Kind
-from proxy.policy.memory import Memory
+from proxy.policy.memory import Memory, Pattern
 from proxy.policy.message import Malformed, TooLarge, TooLong
 from proxy.policy.replay import idempotent
 from proxy.policy.target import Base
@@ -85,8 +85,9 @@ class Asked:
     *start* is its head as it will be sent, *line* and fields, up to the fields that change from one
     request to the next; it is empty where *refusal* says why nothing will be sent, and where the
     question is *settled* already, by the fields of a 204. *repeatable*: sending it twice intends no
-    more than sending it once. *plain*: an answer needs nothing but an id. *forward* is the last
-    verdict, which stands for as long as its credential.
+    more than sending it once. *plain*: an answer needs nothing but an id. *request_id* is the
+    client's, empty where it is ours to make. *forward* is the last verdict, which stands for as
+    long as its credential.
     """
 
     method: bytes
@@ -99,6 +100,7 @@ class Asked:
     repeatable: bool
     to_head: bool
     plain: bool
+    request_id: bytes
     forward: "Forward | None" = None
 
 
@@ -177,6 +179,7 @@ def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked
         plain=bool(received.minor and received.keep_alive)
         and method != b"HEAD"
         and not received.cors,
+        request_id=received.request_id,
     )
 
 
@@ -201,7 +204,38 @@ def again(asked: Asked, block: bytes) -> Asked | None:
         asked.repeatable,
         asked.to_head,
         asked.plain,
+        received.request_id,
     )
+
+
+def pattern(asked: Asked, line: bytes) -> Pattern | None:
+    """Return the heads that mean what *asked* does, whose request line was *line*, if any."""
+    return asked.received.memory.pattern(line, asked.line) if asked.start else None
+
+
+def varied(asked: Asked, pattern: Pattern, data: bytes) -> tuple[Asked, int] | None:
+    """
+    Return what the head that *data* begins with asks for, and its length.
+
+    None unless it is of the *pattern* that *asked* gave: then this is what ``again`` says.
+    """
+    found = pattern.received.match(data)
+    if found is None:
+        return None
+    values = found.groups()
+    return Asked(
+        asked.method,
+        asked.target,
+        asked.received,
+        asked.line,
+        pattern.sent % values,
+        None,
+        b"",
+        asked.repeatable,
+        asked.to_head,
+        asked.plain,
+        values[pattern.id_at] if pattern.id_at >= 0 else asked.request_id,
+    ), found.end()
 
 
 def reread(block: bytes, received: Received) -> Received | None:

@@ -10,9 +10,10 @@ import re
 
 import pytest
 
+from proxy.dataplane import Limits
 from proxy.policy.admission import Admission
 from tests.dataplane.conftest import Start
-from tests.dataplane.rig import Rig, Setup, get, lines_of, ok, post, request, values
+from tests.dataplane.rig import Rig, Setup, get, lines_of, ok, own_answer, post, request, values
 from tests.dataplane.wire import Wire
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -222,3 +223,58 @@ async def _sent(rig: Rig, stream: bytes, size: int) -> list[bytes]:
         upstream.send(ok(b"x"))
         await client.take_until(b"\r\n\r\nx")
     return sent
+
+
+# A connection whose heads differ in values alone.
+
+
+@pytest.mark.parametrize("cut", [0, 1, 17, 60, -3])
+async def test_heads_that_differ_in_values_are_each_sent_with_their_own(
+    start: Start, cut: int
+) -> None:
+    """
+    Each with its own id and its own body, wherever the bytes are cut, and pipelined as well.
+    """
+    rig = await start(Setup())
+    client = await rig.client()
+
+    def numbered(n: int) -> bytes:
+        return post(b"body-%d" % n, b"X-Request-Id: id-%d" % n, b"X-Rate: 5%")
+
+    client.send(numbered(1))
+    upstream = await rig.upstream.accept()
+    for n in range(1, 5):
+        head = await upstream.head()
+        assert values(head, b"X-Request-Id") == [b"id-%d" % n]
+        assert values(head, b"X-Rate") == [b"5%"]
+        assert await upstream.take(6) == b"body-%d" % n
+        upstream.send(ok(b"x"))
+        assert values(await own_answer(client), b"X-Request-Id") == [b"id-%d" % n]
+        following = numbered(n + 1)
+        client.send(following[:cut])
+        await rig.settle()
+        client.send(following[cut:])
+    client.send(numbered(6) + numbered(7))
+    for n in range(5, 8):
+        assert values(await upstream.head(), b"X-Request-Id") == [b"id-%d" % n]
+        assert await upstream.take(6) == b"body-%d" % n
+        upstream.send(ok(b"x"))
+        assert values(await own_answer(client), b"X-Request-Id") == [b"id-%d" % n]
+
+
+async def test_a_value_that_makes_the_head_too_long_is_refused_as_ever(start: Start) -> None:
+    """
+    The head's limit holds for what differs from the last head in nothing but a long value.
+    """
+    rig = await start(Setup(limits=Limits(head_bytes=400)))
+    client, upstream = await rig.ask(get(b"/", b"X-A: 0"))
+    for n in range(1, 4):
+        await upstream.head()
+        upstream.send(ok(b"x"))
+        await own_answer(client)
+        client.send(get(b"/", b"X-A: %d" % n))
+    await upstream.head()
+    upstream.send(ok(b"x"))
+    await own_answer(client)
+    client.send(get(b"/", b"X-A: " + b"1" * 400))
+    assert (await client.head()).startswith(b"HTTP/1.1 431 ")
