@@ -36,10 +36,21 @@ def child(arguments: Sequence[str], **more: str) -> subprocess.CompletedProcess[
     return subprocess.run(line, capture_output=True, text=True, timeout=20, check=False)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["health", "--address=[::1]:1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["health", "--address=[::1]:1"],
+        ["completion", "bash"],
+        ["completion", "zsh"],
+        ["completion", "fish"],
+    ],
+)
 def test_what_is_run_often_imports_no_library(arguments: list[str]) -> None:
     """
-    Neither aiohttp nor pydantic nor structlog: a health check is started every few seconds.
+    Neither aiohttp nor pydantic nor structlog: a health check is started every few seconds, and a
+    script for completion with every shell.
     """
     script = (
         "import sys; from proxy.__main__ import main; sys.argv[1:] = "
@@ -63,7 +74,7 @@ def test_every_command_of_the_table_can_be_run_and_is_in_the_help(
     overview = capsys.readouterr().out
     for name, (module, summary) in COMMANDS.items():
         assert callable(importlib.import_module(module).main)
-        assert f"  {name} " in overview
+        assert f"\n  {name} " in overview
         assert summary in overview
         assert cli.main([name, "--help"]) == 0
         assert f"bearer-proxy {name}" in capsys.readouterr().out.replace("[run]", "run")
@@ -88,6 +99,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["demo", "--chek"], 'did you mean "--check"?'),
         (["config"], "show or schema"),
         (["config", "shwo"], 'did you mean "show"?'),
+        (["completion", "bsh"], 'did you mean "bash"?'),
+        (["completion"], "needs bash, zsh or fish"),
         (["config", "show", "--jsn"], 'did you mean "--json"?'),
         (["check", "--online=1"], "--online takes no value"),
         (["run", "--config"], "--config needs a value"),

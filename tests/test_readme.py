@@ -11,6 +11,7 @@ from proxy.errors import KINDS
 from proxy.settings import Settings, load, reference
 from tests.e2e.process import COMMAND, PATIENCE_SECONDS, ProxyProcess, clean_environment
 from tests.programs import needs
+from tests.test_completion import write_keys_module
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -40,7 +41,7 @@ def test_the_configuration_table_is_the_model() -> None:
     """
     Every key with its default and its meaning, in the model's words.
 
-    `python -m tests.test_readme` writes the tables anew.
+    `python -m tests.test_readme` writes the tables anew, and the flags for completion.
     """
     assert between("configuration") == reference.markdown()
 
@@ -138,3 +139,4 @@ if __name__ == "__main__":
         old, new = (f"<!-- {name} -->\n{each}<!-- /{name} -->" for each in (between(name), table))
         text = text.replace(old, new)
     (ROOT / "README.md").write_text(text)
+    write_keys_module()

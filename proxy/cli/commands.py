@@ -18,6 +18,10 @@ COMMANDS = {
     "status": ("proxy.admin.status_command", "what a running proxy does; --url: its status page"),
     "health": ("proxy.admin.health", "ask a running proxy how it is"),
     "wait": ("proxy.admin.wait_command", "wait until a proxy that is being started is ready"),
+    "completion": (
+        "proxy.cli.completion",
+        "what makes the tab key of bash, zsh or fish know these",
+    ),
 }
 
 _HELP = """\
@@ -63,7 +67,7 @@ def run(arguments: list[str]) -> int:
 
 def usage() -> str:
     """Return what ``--help`` prints."""
-    lines = [f"  {name:<10}{summary}\n" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  {name:<12}{summary}\n" for name, (_, summary) in COMMANDS.items()]
     return _HELP.format(commands="".join(lines))
 
 
