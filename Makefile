@@ -36,6 +36,9 @@ lock:
 		--no-annotate --no-header --quiet pyproject.toml --extra cache \
 		-c requirements/runtime.txt -o requirements/cache.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet pyproject.toml --extra otel \
+		-c requirements/runtime.txt -o requirements/otel.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet pyproject.toml --group dev -c requirements/runtime.txt \
 		-o requirements/dev.txt
 
