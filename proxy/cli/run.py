@@ -7,7 +7,10 @@ _USAGE = """\
 usage: bearer-proxy [run] [--config PATH] [--TABLE-KEY VALUE ...]
 
 Forward requests until SIGTERM or SIGINT, which drains: what is in flight may end. A second
-signal ends at once. SIGHUP reads configuration and secret again.
+signal ends at once.
+
+SIGHUP, or POST /-/reload to the admin listener, reads the file and the secret again, under the
+flags and variables of the start. What can't be used changes nothing; what needs a restart is named.
 """
 
 

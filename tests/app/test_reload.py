@@ -5,6 +5,7 @@ import gc
 import json
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from proxy.tokens.lifecycle import Lifecycle
 from proxy.tokens.refresher import Refresher
 from proxy.tokens.source import TokenSource
 
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     "BEARER_PROXY_TOKEN_CLIENT_ID": "acme",
     "BEARER_PROXY_TOKEN_CLIENT_SECRET": "a-secret-of-some-length",
@@ -102,6 +104,24 @@ def test_every_key_taken_at_start_is_one_and_most_are_live() -> None:
     """
     assert not AT_START - KEYS.keys()
     assert len(AT_START) * 5 < len(KEYS)
+
+
+def test_the_example_and_the_readme_mark_what_is_taken_at_start() -> None:
+    """
+    The very keys, in the comment above each of them and in the README's table.
+    """
+    marked, table = [], ""
+    for paragraph in (ROOT / "config.example.toml").read_text().split("\n\n"):
+        for line in paragraph.splitlines():
+            if found := re.match(r"\[(\w+)\]|#(\w+) =", line):
+                table = found[1] or table
+                if found[2] and " At start." in paragraph:
+                    marked.append(f"{table}.{found[2]}")
+    assert sorted(marked) == sorted(AT_START)
+    text = (ROOT / "README.md").read_text()
+    told = re.search(r"<!-- at start -->(.*?)<!-- /at start -->", text)
+    assert told
+    assert re.findall(r"`([\w.]+)`", told[1]) == [key for key in KEYS if key in AT_START]
 
 
 @pytest.mark.parametrize("moved", [True, False])
