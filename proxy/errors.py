@@ -79,9 +79,9 @@ class ProxyError(Exception):
     """
     An answer of our own, as a value that may also be raised.
 
-    *detail* says what happened and to whom; *hint* what to do next; *retry_after* is whole seconds,
-    given with every 503. *proxy_status* refines the kind's RFC 9209 error type where more is
-    known.
+    *detail* says what happened and to whom; *hint* what to do next, and no answer is without one;
+    *retry_after* is whole seconds, given with every 503. *proxy_status* refines the kind's RFC 9209
+    error type where more is known.
     """
 
     def __init__(
@@ -109,3 +109,26 @@ class ProxyError(Exception):
     def status(self) -> int:
         """The HTTP status of the answer."""
         return self.kind.status
+
+    @property
+    def said(self) -> str:
+        """Detail and hint, which a client gets apart, as log and status page have them."""
+        return f"{self.detail} {self.hint}".rstrip()
+
+    def on_the_way(self, listener: str, upstream: str) -> "ProxyError":
+        """
+        Return the same with both ends of the way in its detail.
+
+        *listener* is where the request came in. The *upstream* is not for those to know whose
+        request was refused, be it a web page that has rebound its name.
+        """
+        way = f"The request came in at {listener}" if listener else ""
+        if way and self.kind.side is not Side.DOWNSTREAM and upstream not in self.detail:
+            way += f" and was for {upstream}"
+        return ProxyError(
+            self.code,
+            f"{self.detail} {way}." if way else self.detail,
+            hint=self.hint,
+            retry_after=self.retry_after,
+            proxy_status=self.proxy_status,
+        )

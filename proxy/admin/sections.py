@@ -170,9 +170,11 @@ def requests(view: View) -> str:
 def _row(request: ListedRequest, base: str) -> str:
     whose = request.error or request.side
     fault = request.side if request.error or request.status >= 500 else ""
+    said = f"<small>{_text(request.said)}</small>" if request.said else ""
     return (
         f'<tr class="side-{_text(fault)}"><td><time>{clock(request.at)}</time></td>'
-        f"<td>{_text(request.method)}</td><td>{_text(request.path)}</td><td>{request.status}</td>"
+        f"<td>{_text(request.method)}</td><td>{_text(request.path)}{said}</td>"
+        f"<td>{request.status}</td>"
         f"<td>{_text(whose)}</td><td>{short(request.seconds)}</td>"
         f"<td>{short(request.upstream_seconds)}</td>"
         f"<td>{size(request.request_bytes)} / {size(request.response_bytes)}</td>"

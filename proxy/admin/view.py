@@ -73,7 +73,11 @@ class TrafficCard:
 
 @dataclass(frozen=True, slots=True)
 class ListedRequest:
-    """A request that is over; *path* as a URI would carry it, ``?…`` for any query."""
+    """
+    A request that is over; *path* as a URI would carry it, ``?…`` for any query.
+
+    *said* is the sentence of an answer of our own, what to do next included.
+    """
 
     at: float
     method: str
@@ -86,6 +90,7 @@ class ListedRequest:
     request_bytes: int
     response_bytes: int
     id: str
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)

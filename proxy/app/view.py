@@ -141,7 +141,7 @@ class Viewer:
     def _requests(self) -> tuple[view.ListedRequest, ...] | None:
         if not self._recent.size:
             return None
-        return tuple(map(_listed, self._recent.newest_first()))
+        return tuple(map(listed, self._recent.newest_first()))
 
     def _configuration(self) -> view.ConfigurationCard:
         return view.ConfigurationCard(
@@ -197,7 +197,7 @@ def _token(snapshot: Snapshot) -> view.TokenCard:
     )
 
 
-def _listed(finished: Finished) -> view.ListedRequest:
+def listed(finished: Finished) -> view.ListedRequest:
     """Return a request as it may be shown: what the access log shows, by the access log's rules."""
     path, mark, _ = finished.target.partition(b"?")
     first_byte, sent = finished.first_byte, finished.sent
@@ -213,6 +213,7 @@ def _listed(finished: Finished) -> view.ListedRequest:
         request_bytes=finished.request_bytes,
         response_bytes=finished.response_bytes,
         id=shown(finished.request_id, SECRETS.hide),
+        said=SECRETS.hide(finished.detail),
     )
 
 

@@ -12,7 +12,7 @@ import struct
 import time
 from typing import cast
 
-from proxy.dataplane import faults, flow, referee
+from proxy.dataplane import ends, faults, flow, referee
 from proxy.dataplane.exchange import Exchange
 from proxy.dataplane.flow import Gate
 from proxy.dataplane.plane import Plane
@@ -89,6 +89,11 @@ class Downstream(asyncio.Protocol):
         """The request that is being answered, if there is one."""
         return self._exchange
 
+    @property
+    def listener(self) -> str:
+        """Where the client connected to: ``127.0.0.1:8080``, ``unix:/path``, empty if unknown."""
+        return ends.shown(self._transport.get_extra_info("sockname"))
+
     # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -97,10 +102,10 @@ class Downstream(asyncio.Protocol):
         self.gate = Gate(transport)
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if isinstance(peer, tuple):
-            self._address = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+            self._address = ends.shown(peer)
             self._local = local[0].partition("%")[0]
         else:
-            user = self._user = _user(transport.get_extra_info("socket"))
+            user = self._user = ends.user(transport.get_extra_info("socket"))
             self._address = "unix" if user is None else f"unix uid={user}"
         self.peer = self._address
         self._since = time.monotonic()
@@ -333,7 +338,9 @@ class Downstream(asyncio.Protocol):
     def _refuse(self, error: ProxyError) -> None:
         """Answer bytes that are no request; what follows them can't be trusted either."""
         request_id = next(self._plane.request_ids)
-        self.write(answer.own(error, request_id=request_id, wall=time.time(), keep_alive=False))
+        error = error.on_the_way(self.listener, self._plane.route.name)
+        said = answer.own(error, request_id=request_id, wall=time.time(), keep_alive=False)
+        self.write(said)
         self._plane.journal.record(
             time.time(),
             b"-",
@@ -343,12 +350,12 @@ class Downstream(asyncio.Protocol):
             time.monotonic() - self._since,
             None,
             0,
-            0,
+            answer.body_bytes(said),
             request_id,
             error.code,
             self._address,
             None,
-            error.detail,
+            error.said,
         )
         self._close(linger=True)
 
@@ -403,12 +410,3 @@ class Downstream(asyncio.Protocol):
                 self._refuse(faults.head_too_slow(limits.head_seconds))
         elif 0 < limits.keep_alive_seconds <= now - self._since:
             self._transport.close()
-
-
-def _user(sock: socket.socket) -> int | None:
-    """Return the id of the user at the other end of a Unix socket, None where that is not told."""
-    option = getattr(socket, "SO_PEERCRED", None)  # Linux
-    if option is None or sock.family != socket.AF_UNIX:
-        return None
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, option, 12))
-    return int(uid)

@@ -272,8 +272,9 @@ class Exchange(Sending):
     def fail(self, error: ProxyError) -> None:
         """End with *error*: as the answer, or by cutting off one that has begun."""
         self._let_go()
+        error = error.on_the_way(self._downstream.listener, self._route.name)
         if self._status:
-            self._record(self._status, "upstream", error.code, time.monotonic(), error.detail)
+            self._record(self._status, "upstream", error.code, time.monotonic(), error.said)
             self._downstream.cut_off(visibly=not self._asked.received.minor)
             return
         keep_alive = (
@@ -282,19 +283,18 @@ class Exchange(Sending):
             and error.kind.code != "bad_request"
             and not self._plane.draining
         )
-        self._downstream.write(
-            answer.own(
-                error,
-                request_id=self._request_id,
-                wall=time.time(),
-                keep_alive=keep_alive,
-                to_head=self.to_head,
-                fields=self._asked.received.cors,
-            )
+        said = answer.own(
+            error,
+            request_id=self._request_id,
+            wall=time.time(),
+            keep_alive=keep_alive,
+            to_head=self.to_head,
+            fields=self._asked.received.cors,
         )
-        self._status = error.status
+        self._downstream.write(said)
+        self._status, self._response_bytes = error.status, answer.body_bytes(said)
         now = time.monotonic()
-        self._record(error.status, error.kind.side, error.code, now, error.detail)
+        self._record(error.status, error.kind.side, error.code, now, error.said)
         self._downstream.exchange_ended(now, keep_alive=keep_alive, linger=not keep_alive)
 
     def settle(self, fields: bytes) -> None:
@@ -312,7 +312,9 @@ class Exchange(Sending):
     def cut_short(self) -> None:
         """Give up what the end of the process does not wait for."""
         self._let_go()
-        self._record(self._status or 503, Side.PROXY, "draining", time.monotonic())
+        error = faults.cut_short().on_the_way(self._downstream.listener, self._route.name)
+        now = time.monotonic()
+        self._record(self._status or error.status, Side.PROXY, error.code, now, error.said)
 
     def client_lost(self) -> None:
         """Cancel: there is nobody left to answer."""

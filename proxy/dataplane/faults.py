@@ -2,6 +2,8 @@
 
 from proxy.errors import ProxyError
 
+_UNKNOWN = "Whether it acted on the request is not known: send it again only if that does no harm"
+
 
 def draining() -> ProxyError:
     """Return the error for a request that comes after the stop."""
@@ -9,6 +11,16 @@ def draining() -> ProxyError:
         "draining",
         "The proxy is stopping and takes no further requests.",
         hint="Send the request again; another instance may take it.",
+        retry_after=1,
+    )
+
+
+def cut_short() -> ProxyError:
+    """Return the error for a request that was not over when the drain was."""
+    return ProxyError(
+        "draining",
+        "The proxy stopped before the answer was complete.",
+        hint=f"{_UNKNOWN}. The limit is [drain] timeout_seconds.",
         retry_after=1,
     )
 
@@ -40,7 +52,7 @@ def closed(name: str, *, answer_seen: bool) -> ProxyError:
     return ProxyError(
         "upstream_closed",
         f"{name} closed the connection {when} its answer.",
-        hint="Whether it acted on the request is not known.",
+        hint=f"{_UNKNOWN}.",
         proxy_status="http_response_incomplete" if answer_seen else "",
     )
 
@@ -50,8 +62,8 @@ def silent(name: str, seconds: float) -> ProxyError:
     return ProxyError(
         "upstream_timeout",
         f"{name} sent nothing for {seconds:g} s.",
-        hint="Whether it acted on the request is not known. The limits are [limits] "
-        "response_head_seconds and response_idle_seconds.",
+        hint=f"{_UNKNOWN}. The limits are [limits] response_head_seconds and"
+        " response_idle_seconds.",
     )
 
 
@@ -60,7 +72,7 @@ def too_slow(part: str, key: str, seconds: float) -> ProxyError:
     return ProxyError(
         "request_timeout",
         f"The request's {part} did not go on for {seconds:g} s.",
-        hint=f"The limit is [limits] {key}.",
+        hint=f"Send it without a pause, or raise [limits] {key}.",
     )
 
 
@@ -69,5 +81,5 @@ def head_too_slow(seconds: float) -> ProxyError:
     return ProxyError(
         "request_timeout",
         f"The request's head was not complete after {seconds:g} s.",
-        hint="The limit is [limits] head_seconds.",
+        hint="Send it in one go, or raise [limits] head_seconds.",
     )

@@ -255,7 +255,7 @@ def _translated(error: Exception, destination: Destination) -> ProxyError:
         return ProxyError(
             "upstream_tls_failed",
             f"No TLS session with {name}: {error.reason or 'handshake failed'}.",
-            hint="Does the upstream speak TLS on this port?",
+            hint="Does the upstream speak TLS on this port? Is upstream.url right?",
         )
     if isinstance(error, socket.gaierror | UnicodeError):  # the latter for labels of over 63 bytes
         return ProxyError(
@@ -264,7 +264,12 @@ def _translated(error: Exception, destination: Destination) -> ProxyError:
             hint="Check upstream.url and this machine's resolver.",
         )
     if destination.tls and isinstance(error, ConnectionResetError | ConnectionAbortedError):
-        return ProxyError("upstream_tls_failed", f"{name} broke off the TLS handshake.")
+        return ProxyError(
+            "upstream_tls_failed",
+            f"{name} broke off the TLS handshake.",
+            hint="Does the upstream speak TLS 1.2 or later on this port, and want no certificate"
+            " of ours?",
+        )
     refused = isinstance(error, ConnectionRefusedError)
     return ProxyError(
         "upstream_unreachable",

@@ -314,5 +314,7 @@ class Upstream(asyncio.Protocol):
             ProxyError(
                 "upstream_bad_response",
                 f"The answer of {self.name} is not acceptable HTTP: {reason}.",
+                hint="It was not passed on. Is upstream.url the API itself, at a port that speaks"
+                " HTTP/1.1? Then whoever runs it has to mend it.",
             )
         )

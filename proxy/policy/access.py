@@ -85,7 +85,7 @@ def check_method(method: bytes, access: Access) -> None:
         raise ProxyError(
             "method_not_allowed",
             f"{method.decode('ascii')} is not among the allowed methods.",
-            hint="They are listed in [allow] methods (BEARER_PROXY_ALLOW_METHODS).",
+            hint="Use one of them, or add it: [allow] methods (BEARER_PROXY_ALLOW_METHODS).",
         )
 
 
@@ -116,7 +116,8 @@ def _refused(path: bytes, why: str, key: str) -> ProxyError:
     return ProxyError(
         "path_not_allowed",
         f"{path.decode('ascii', 'replace')} may not be asked for. {why}",
-        hint=f"The rule is in {key} (BEARER_PROXY_{key[1:].upper().replace('] ', '_')}).",
+        hint="If it should be, change the rule: "
+        f"{key} (BEARER_PROXY_{key[1:].upper().replace('] ', '_')}).",
     )
 
 

@@ -58,7 +58,11 @@ def check_host(value: bytes, *, rules: Admission, local: str) -> None:
     """
     parts = split_authority(value)
     if parts is None:
-        raise ProxyError("bad_request", "The Host field is not a host name with an optional port.")
+        raise ProxyError(
+            "bad_request",
+            "The Host field is not a host name with an optional port.",
+            hint="Send the name and port that the client connects to.",
+        )
     host, _ = parts
     if host in rules.hosts or _is_private_name(host) or _is_own_address(host, local):
         return

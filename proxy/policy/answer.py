@@ -216,6 +216,11 @@ def own(
     return head if to_head else head + body
 
 
+def body_bytes(own: bytes) -> int:
+    """Return the length of the body of an answer that ``own`` has made."""
+    return len(own.partition(b"\r\n\r\n")[2])
+
+
 def problem(error: ProxyError, *, request_id: bytes) -> bytes:
     """Return *error* as the JSON of RFC 9457, ending in a newline."""
     members: dict[str, object] = {

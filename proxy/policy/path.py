@@ -18,6 +18,8 @@ from proxy.errors import ProxyError
 # Nobody encodes a path more than twice on purpose; each hop of the way may decode it once.
 _LAYERS = 3
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+FRAGMENT = "The request target has a fragment (#)."
+FRAGMENT_HINT = "Leave it out: it is the client's own. A literal # is sent as %23."
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 # Overlong UTF-8 for . / \ in two, three and four bytes: no decoder should accept it, some have.
 _OVERLONG = re.compile(
@@ -29,7 +31,7 @@ _FOLDED = {b"\xae": b".", b"\xaf": b"/", None: b"\\"}
 def check(path: bytes) -> None:
     """Raise ``bad_request`` unless *path* stays where it is in every reading."""
     if b"#" in path:
-        raise ProxyError("bad_request", "The request target has a fragment (#).")
+        raise ProxyError("bad_request", FRAGMENT, hint=FRAGMENT_HINT)
     if _BROKEN_ESCAPE.search(path):
         raise ProxyError(
             "bad_request",
@@ -42,6 +44,7 @@ def check(path: bytes) -> None:
                 "bad_request",
                 "The path has a backslash, a control character or two leading slashes, "
                 "plain or encoded.",
+                hint="Send the path without it: upstreams differ in what they make of one.",
             )
         if any(segment.partition(b";")[0] in (b".", b"..") for segment in reading.split(b"/")):
             raise ProxyError(
@@ -64,7 +67,11 @@ def readings(path: bytes) -> list[bytes]:
             return found
         found.append(decoded)
     if _decoded(found[-1]) != found[-1]:
-        raise ProxyError("bad_request", f"The path is percent-encoded over {_LAYERS} times.")
+        raise ProxyError(
+            "bad_request",
+            f"The path is percent-encoded over {_LAYERS} times.",
+            hint="Encode it once.",
+        )
     return found
 
 

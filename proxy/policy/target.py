@@ -96,7 +96,7 @@ def _asterisk(base: Base, access: Access) -> bytes:
 
 def _check_query(query: bytes) -> None:
     if b"#" in query:
-        raise ProxyError("bad_request", "The request target has a fragment (#).")
+        raise ProxyError("bad_request", paths.FRAGMENT, hint=paths.FRAGMENT_HINT)
 
 
 def authority_of(target: bytes) -> bytes:
@@ -119,7 +119,11 @@ def _from_absolute(match: re.Match[bytes], *, method: bytes, base: Base, access:
     path = path or b"/"
     paths.check(path)
     if path != base.path and not path.startswith(base.path + b"/"):
-        raise ProxyError("bad_request", f"The path is not under the base URL {base.url}.")
+        raise ProxyError(
+            "bad_request",
+            f"The path is not under the base URL {base.url}.",
+            hint=f"Ask for a path such as /transactions; it is sent to {base.url}.",
+        )
     _check_issuer(path, base)
     check_path(path[len(base.path) :] or b"/", access)
     return path + question + query

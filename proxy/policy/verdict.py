@@ -129,14 +129,23 @@ class Settle(NamedTuple):
 
 Verdict = Forward | Refuse | Settle
 
+_TOO_LONG = "Send what is long as a body if the API takes it so, or raise that limit."
+_TOO_LARGE = "Send fewer or shorter fields (cookies are the usual reason), or raise that limit."
+_MALFORMED = (
+    "Speak plain HTTP/1.1 to the proxy (http://, not https://). What two readers could understand"
+    " differently is refused, so mend what sends it."
+)
+
 
 def malformed(reason: Malformed) -> ProxyError:
     """Return the answer to a request that can't be read in exactly one way."""
     if isinstance(reason, TooLong):
-        return ProxyError("target_too_long", f"The request has {reason}.")
+        return ProxyError("target_too_long", f"The request has {reason}.", hint=_TOO_LONG)
     if isinstance(reason, TooLarge):
-        return ProxyError("head_too_large", f"The request has {reason}.")
-    return ProxyError("bad_request", f"The request is not acceptable HTTP: {reason}.")
+        return ProxyError("head_too_large", f"The request has {reason}.", hint=_TOO_LARGE)
+    return ProxyError(
+        "bad_request", f"The request is not acceptable HTTP: {reason}.", hint=_MALFORMED
+    )
 
 
 def judge(asked: Asked, credential: Credential | ProxyError) -> Verdict:
@@ -288,7 +297,7 @@ def body_too_large(limit: int) -> ProxyError:
     return ProxyError(
         "body_too_large",
         f"The request body is over {limit} bytes.",
-        hint="The limit is [limits] body_bytes.",
+        hint="Send it in parts if the API takes them, or raise [limits] body_bytes.",
     )
 
 

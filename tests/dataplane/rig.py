@@ -9,6 +9,7 @@ from proxy.dataplane import Address, Destination, Limits, Listener, Plane, Pool,
 from proxy.errors import ProxyError
 from proxy.policy.access import EVERYTHING, Access
 from proxy.policy.admission import Admission
+from proxy.policy.callers import ANYONE, Callers
 from proxy.policy.credential import Credential
 from proxy.policy.target import Base
 from proxy.policy.verdict import Rules
@@ -107,6 +108,7 @@ class Record(NamedTuple):
     error: str
     client: str
     sent: float | None
+    detail: str
 
 
 class FakeJournal(Awaited):
@@ -131,7 +133,7 @@ class FakeJournal(Awaited):
         error: str,
         client: str,
         sent: float | None,
-        detail: str = "",
+        detail: str,
     ) -> None:
         """Keep it."""
         self.records.append(
@@ -149,6 +151,7 @@ class FakeJournal(Awaited):
                 error,
                 client,
                 sent,
+                detail,
             )
         )
         self.change()
@@ -169,6 +172,7 @@ class Setup:
     host: str = "127.0.0.1"
     admission: Admission = field(default_factory=Admission)
     access: Access = EVERYTHING
+    callers: Callers = ANYONE
     head_fields: int = 100
     target_bytes: int = 16384
     body_bytes: int = 0
@@ -208,6 +212,7 @@ class Rig:
             ),
             admission=setup.admission,
             access=setup.access,
+            callers=setup.callers,
             head_fields=setup.head_fields,
             target_bytes=setup.target_bytes,
             body_bytes=setup.body_bytes,
