@@ -3,5 +3,16 @@
 from proxy.dataplane.listener import Address, Listener
 from proxy.dataplane.plane import Limits, Plane, Route
 from proxy.dataplane.pool import Destination, Pool
+from proxy.dataplane.traced import Tracer, traced_by
 
-__all__ = ["Address", "Destination", "Limits", "Listener", "Plane", "Pool", "Route"]
+__all__ = [
+    "Address",
+    "Destination",
+    "Limits",
+    "Listener",
+    "Plane",
+    "Pool",
+    "Route",
+    "Tracer",
+    "traced_by",
+]

@@ -172,7 +172,7 @@ class Downstream(asyncio.Protocol):
         """Begin the last request once more: all that was understood of it holds."""
         assert self._asked is not None
         self._requests += 1
-        exchange = self._exchange = Exchange(self, self._plane, self._asked)
+        exchange = self._exchange = self._plane.exchange(self, self._plane, self._asked)
         exchange.begin()
 
     def _read_on(self, data: bytes) -> None:
@@ -226,7 +226,7 @@ class Downstream(asyncio.Protocol):
     def _begin(self, asked: Asked, rest: bytes) -> bytes:
         """Begin the request; return what is not of it in the *rest* that came with its head."""
         self._requests += 1
-        exchange = self._exchange = Exchange(self, self._plane, asked)
+        exchange = self._exchange = self._plane.exchange(self, self._plane, asked)
         if rest and not exchange.body_done:
             rest = exchange.feed(rest)
         if self._exchange is exchange:

@@ -26,6 +26,7 @@ from proxy.policy.verdict import Forward, Refuse
 
 if TYPE_CHECKING:
     from proxy.dataplane.upstream import Upstream
+    from proxy.policy.trace import Trace
 
 # nginx's word for a client that went away before its answer was complete.
 _CLIENT_CLOSED = 499
@@ -343,7 +344,9 @@ class Exchange(Sending):
         self._record(self._status, "upstream", "", now)
         self._downstream.exchange_ended(now, keep_alive=keep_alive, linger=not self.body_done)
 
-    def _record(self, status: int, side: str, code: str, now: float, detail: str = "") -> None:
+    def _record(
+        self, status: int, side: str, code: str, now: float, detail: str = "", *place: "Trace"
+    ) -> None:
         asked = self._asked
         self._plane.journal.record(
             time.time(),
@@ -360,6 +363,7 @@ class Exchange(Sending):
             self._downstream.peer,
             None if self._sent is None else self._sent - self._started,
             detail,
+            *place,
         )
 
     # A tunnel.

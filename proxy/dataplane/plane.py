@@ -3,15 +3,18 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.dataplane.exchange import Exchange
 from proxy.policy.credential import Credentials
-from proxy.policy.verdict import Rules
+from proxy.policy.trace import Trace
+from proxy.policy.verdict import Asked, Rules
 
 if TYPE_CHECKING:
+    from proxy.dataplane.downstream import Downstream
     from proxy.dataplane.pool import Pool
 
 # Time-outs are looked at this often: precise enough for limits of seconds, and one timer for all.
@@ -68,13 +71,15 @@ class Journal(Protocol):
         client: str,
         sent: float | None,
         detail: str,
+        *place: Trace,
     ) -> None:
         """
         Tell one that is over; *time* is Unix time.
 
         *duration*, *first_byte* (of the answer) and *sent* (the head, upstream) are seconds since
         the request began; None if that never came. *side* is whose answer it was, *error* the code
-        of ours and *detail* its sentence, empty if it was not. Bytes are those of the bodies.
+        of ours and *detail* its sentence, empty if it was not. Bytes are those of the bodies. A
+        *place* in a trace is told by exchanges that have one alone.
         """
         ...
 
@@ -148,11 +153,13 @@ class Plane:
     ``draining`` is set once and for good. ``connections`` are the clients' ones that are open.
     ``route`` and ``limits`` are replaced by ``change`` alone; a request keeps the route that it
     began with. ``retired`` are the pools of earlier routes that still have a connection.
+    ``exchange`` makes the life of a request.
     """
 
     route: Route
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=NoJournal)
+    exchange: "Callable[[Downstream, Plane, Asked], Exchange]" = Exchange
     draining: bool = False
     connections: set[Swept] = field(default_factory=set)
     retired: list["Pool"] = field(default_factory=list)

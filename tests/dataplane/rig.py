@@ -134,6 +134,7 @@ class FakeJournal(Awaited):
         client: str,
         sent: float | None,
         detail: str,
+        *_: object,
     ) -> None:
         """Keep it."""
         self.records.append(

@@ -1,0 +1,107 @@
+"""
+An exchange that tells where in a trace it stands; composed in place of the plain one.
+
+The upstream is told that this hop is its parent, with another span for every time that the request
+is sent. What became of each is noted with its times, and told with the facts of the whole: spans
+are made of that when the answer is gone.
+"""
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.dataplane.exchange import Exchange
+from proxy.dataplane.plane import Plane
+from proxy.errors import ProxyError
+from proxy.policy import trace
+from proxy.policy.answer import Answered
+from proxy.policy.target import Base
+from proxy.policy.trace import Attempt, Trace
+from proxy.policy.verdict import Asked, Forward
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.dataplane.downstream import Downstream
+    from proxy.dataplane.upstream import Upstream
+
+
+class Tracer(Protocol):
+    """Makes ids and decides what is recorded; called on the path of every request."""
+
+    def begin(self, asked: Asked, base: Base, started: float) -> Trace:
+        """Return the place of a request that has *started* now."""
+        ...
+
+    def new_span(self) -> bytes:
+        """Return the id of one more span, in hexadecimal."""
+        ...
+
+
+class TracedExchange(Exchange):
+    """An exchange with its place in a trace."""
+
+    _attempt: Attempt | None = None  # the one under way
+
+    def __init__(
+        self, downstream: "Downstream", plane: Plane, asked: Asked, *, tracer: Tracer
+    ) -> None:
+        super().__init__(downstream, plane, asked)
+        self._tracer = tracer
+        self._trace = tracer.begin(asked, self._route.rules.base, self._started)
+
+    def _head_of(self, forward: Forward) -> bytes:
+        span_id = self._tracer.new_span()
+        self._attempt = Attempt(span_id, time.monotonic())
+        self._trace.attempts.append(self._attempt)
+        head = trace.without(forward.head) + self._trace.field_lines(span_id)
+        return super()._head_of(Forward(head, forward.credential))
+
+    def attach(self, upstream: "Upstream", head: bytes) -> None:
+        """Send *head* on *upstream*, and whatever of the body has come by now."""
+        if self._attempt is not None:
+            self._attempt.remote = upstream.remote
+        super().attach(upstream, head)
+
+    @property
+    def may_pass_at_once(self) -> bool:
+        """Nothing may: the short way tells no trace."""
+        return False
+
+    # The ways in which an attempt ends.
+
+    def _attempt_ends(self, status: int, code: str) -> None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.ended, attempt.status, attempt.error = time.monotonic(), status, code
+
+    def _replay_instead(self, answered: Answered) -> bool:
+        replays = super()._replay_instead(answered)
+        if replays:
+            self._attempt_ends(answered.status, "")
+        return replays
+
+    def _retry(self) -> None:
+        self._attempt_ends(0, "upstream_closed")
+        super()._retry()
+
+    def give_up(self, error: ProxyError) -> None:
+        """Answer with the 401 that was held back, if there is one, else with *error*."""
+        self._attempt_ends(self._status, error.code)
+        super().give_up(error)
+
+    def fail(self, error: ProxyError) -> None:
+        """End with *error*: as the answer, or by cutting off one that has begun."""
+        self._attempt_ends(self._status, error.code)
+        super().fail(error)
+
+    def _record(
+        self, status: int, side: str, code: str, now: float, detail: str = "", *_: Trace
+    ) -> None:
+        self._attempt_ends(self._status, code)
+        super()._record(status, side, code, now, detail, self._trace)
+
+
+def traced_by(tracer: Tracer) -> "Callable[[Downstream, Plane, Asked], Exchange]":
+    """Return what makes the exchanges of a plane whose requests *tracer* places."""
+    return partial(TracedExchange, tracer=tracer)
