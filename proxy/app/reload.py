@@ -7,10 +7,15 @@ Rule 1: it is read and validated as a whole, and all that may fail is done befor
 Rule 2: what changes, changes between two turns of the loop. A request is judged, sent and answered
         by one configuration, the one that it began with.
 
-Rule 3: a token goes where its own configuration sends it. If both client and upstream are others
-        than before, the new token is had first, and the two change together.
+Rule 3: a token goes where its own configuration sends it. Requests share a token cache for as long
+        as all of them are one client's, or all go to one server. Whoever would be the second of
+        both gets a cache of its own: the new token is had first, and client and upstream change
+        together. What waits under the former configurations counts, whatever shows of it.
 
 Rule 4: keys are told, values never.
+
+Rule 5: what guards the API is not taken away by an accident. A file that said something and says
+        nothing any more was not written to its end.
 """
 
 import asyncio
@@ -27,13 +32,13 @@ from proxy.admin.view import Refusal
 from proxy.app import compose
 from proxy.app.compose import StartError
 from proxy.app.secret import ProtectedSecret
-from proxy.dataplane import Destination, Pool
+from proxy.dataplane import Destination, Limits, Pool
 from proxy.policy.verdict import Rules
 from proxy.settings.load import Loaded
 from proxy.settings.model import Settings
 from proxy.settings.names import KEYS
 from proxy.settings.report import SettingsError, printable
-from proxy.tokens import NoToken
+from proxy.tokens import IssuerConfig, NoToken
 
 if TYPE_CHECKING:
     from proxy.app.serving import Running
@@ -89,7 +94,9 @@ class Outcome:
 
 
 def difference(now: Loaded, new: Loaded) -> Difference:
-    """Return what *new* comes to for a proxy that runs by *now*."""
+    """Return what *new* comes to for a proxy that runs by *now*; StartError by Rule 5."""
+    if _is_from_file(now) and not _is_from_file(new):
+        raise StartError(f"{new.path} is empty; if that is meant, start the proxy anew")
     different = [path for path in KEYS if _value(now.settings, path) != _value(new.settings, path)]
     moves = now.settings.listen.address != new.settings.listen.address
     late = AT_START | _WITH_THE_LISTENER if moves else AT_START
@@ -102,6 +109,11 @@ def difference(now: Loaded, new: Loaded) -> Difference:
     )
     changed = tuple(path for path in different if path not in late)
     return Difference(loaded, changed, waiting)
+
+
+def _is_from_file(loaded: Loaded) -> bool:
+    """Tell whether any key was given in the file."""
+    return any(origin.kind == "file" for origin in loaded.provenance.values())
 
 
 def _with(found: Difference, path: str) -> Difference:
@@ -132,6 +144,7 @@ class _Prepared:
     mark: object
     tls: SSLContext
     rules: Rules
+    limits: Limits
 
 
 class Reloader:
@@ -146,6 +159,9 @@ class Reloader:
         self._turn = asyncio.Lock()
         self._waiting: asyncio.Task[Outcome] | None = None
         self._tasks: set[asyncio.Task[Outcome]] = set()
+        # Whose tokens the cache in use has had, and where they were sent.
+        self._clients = {running.tokens.config.identity}
+        self._places = {_place(running.plane.route.pool.destination)}
 
     def ask(self) -> None:
         """Reload, and tell the log alone what came of it: for a signal."""
@@ -205,8 +221,8 @@ class Reloader:
         await self._follow(found.loaded, tls, destination)
         # From here on nothing waits, and nothing fails.
         known = running.loaded.warnings
+        self._change_route(prepared, destination)
         running.loaded, running.trust_mark, running.tls = found.loaded, prepared.mark, tls
-        self._change_route(prepared.rules, destination)
         if running.tokens.cache is not former:
             former.end()
         self._tell(found, known)
@@ -225,40 +241,41 @@ class Reloader:
         rules = compose.rules(settings)
         if rules.callers.tokens != running.plane.route.rules.callers.tokens:
             found = _with(found, "listen.local_token_file")
-        return _Prepared(found, mark, tls, rules)
+        return _Prepared(found, mark, tls, rules, compose.limits(settings))
 
     async def _follow(self, loaded: Loaded, tls: SSLContext, destination: Destination) -> None:
         """Have tokens kept by *loaded*; where nothing of theirs changes, have the secret read."""
-        running = self._running
+        tokens = self._running.tokens
         config = compose.issuer(loaded.settings)
-        now, tokens = running.loaded, running.tokens
-        if (
-            config == tokens.config
-            and tls is running.tls
-            and loaded.secret == now.secret
-            and loaded.settings.token.cache_file == now.settings.token.cache_file
-        ):
+        clients, places = {config.identity}, {_place(destination)}
+        apart = len(self._clients | clients) > 1 and len(self._places | places) > 1
+        if apart or self._is_news(loaded, config, tls):
+            with compose.cache_file(loaded.settings) as path:
+                secret = ProtectedSecret(loaded.secret)
+                await tokens.follow(config, secret, tls=tls, cache_file=path, apart=apart)
+        else:
             tokens.look_now()
-            return
-        pools = running.plane.pools
-        elsewhere = any(_place(pool.destination) != _place(destination) for pool in pools)
-        with compose.cache_file(loaded.settings) as path:
-            await tokens.follow(
-                config,
-                ProtectedSecret(loaded.secret),
-                tls=tls,
-                cache_file=path,
-                apart=elsewhere and config.identity != tokens.config.identity,
-            )
+        self._clients = clients if apart else self._clients | clients
+        self._places = places if apart else self._places | places
 
-    def _change_route(self, rules: Rules, destination: Destination) -> None:
-        running = self._running
-        settings, plane = running.settings, running.plane
+    def _is_news(self, loaded: Loaded, config: IssuerConfig, tls: SSLContext) -> bool:
+        """Tell whether tokens are kept in another way by *loaded* than they are now."""
+        running, now = self._running, self._running.loaded
+        return (
+            config != running.tokens.config
+            or tls is not running.tls
+            or loaded.secret != now.secret
+            or loaded.settings.token.cache_file != now.settings.token.cache_file
+        )
+
+    def _change_route(self, prepared: _Prepared, destination: Destination) -> None:
+        tokens, plane = self._running.tokens, self._running.plane
         pool = plane.route.pool
         if destination != pool.destination:
             pool = Pool(destination)
-        route = compose.route(settings, rules, tokens=running.tokens, pool=pool)
-        plane.change(route, compose.limits(settings))
+        settings = prepared.found.loaded.settings
+        route = compose.route(settings, prepared.rules, tokens=tokens, pool=pool)
+        plane.change(route, prepared.limits)
 
     def _tell(self, found: Difference, known: tuple[str, ...]) -> None:
         """Have log and page follow, and say what has become questionable; *known* was said."""
@@ -276,6 +293,7 @@ class Reloader:
 
 
 def _place(destination: Destination) -> tuple[object, ...]:
+    """Return what tells one server from another."""
     return destination.host, destination.port, destination.tls is None
 
 

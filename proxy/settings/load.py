@@ -35,7 +35,8 @@ class Loaded:
     *provenance* has every key, as ``table.key``; its values print as ``flag --x``, ``env NAME``,
     ``file PATH:LINE``, ``profile NAME``, ``credential …`` or ``default``. *warnings* are sentences
     for a person. *path* is the file that was read, if any. *again* loads the file of this moment
-    under the same flags and environment, whatever has become of the process' own.
+    under the same flags and environment, whatever has become of the process' own; a pipe can't be
+    read twice, which is a SettingsError.
     """
 
     settings: Settings
@@ -75,8 +76,16 @@ def load(
         raise SettingsError(problems, subject=path if path and in_file else "the configuration")
     warnings = (*secret.warnings(), *exposed)
     ours = {name: text for name, text in environ.items() if _is_read(name)}
-    again = partial(load, dict(flags), ours, path)
+    again = partial(_again, dict(flags), ours, path)
     return Loaded(settings, _provenance(settings, layers, secret), warnings, secret, path, again)
+
+
+def _again(flags: Mapping[str, str], environ: Mapping[str, str], path: str | None) -> Loaded:
+    # What a pipe or a terminal held is gone, and what is left would pass for the configuration.
+    if path is not None and os.path.exists(path) and not os.path.isfile(path):
+        problem = Problem(path, "", "is not a regular file, and cannot be read again")
+        raise SettingsError([problem], subject=path)
+    return load(flags, environ, path)
 
 
 def _is_read(variable: str) -> bool:

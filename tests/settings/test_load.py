@@ -1,5 +1,6 @@
 """What a configuration means: who outranks whom, what is refused, and how that is said."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -269,3 +270,15 @@ def test_loading_again_reads_the_file_of_that_moment(config: Path) -> None:
     config.write_text("level = 1\n")
     with pytest.raises(SettingsError):
         again.again()
+
+
+def test_a_pipe_is_not_loaded_again(config: Path) -> None:
+    """
+    What was in it is gone; to wait for more, or to take nothing for the configuration, is worse.
+    """
+    config.write_text('[deny]\npaths = ["/private"]\n')
+    loaded = load({}, REQUIRED, config)
+    config.unlink()
+    os.mkfifo(config)
+    with pytest.raises(SettingsError, match="is not a regular file, and cannot be read again"):
+        loaded.again()
