@@ -302,16 +302,17 @@ async def test_who_waits_since_long_ago_gets_no_token_that_is_not_for_its_upstre
     await world.until(lambda load: load.waiting_for_token == 1)
     waiting = asyncio.create_task(world.get("/echo"))
     await world.until(lambda load: load.waiting_for_token == 2)
+    refused.cancel()  # with it goes the last connection to the first upstream
+    await world.until(lambda load: load.waiting_for_token == 1)
     async with DemoAPI() as another:
         text = wait + _pointing_to(world.api)
         world.path.write_text(text.replace(world.api.url, another.url, 1))
         assert await world.reloader.reload() == "Changed: upstream.url."
-        assert world.running.plane.load().waiting_for_token == 2
+        assert world.running.plane.load().waiting_for_token == 1
         world.write(wait, api=another)
         await world.reloader.reload()
         status, problem = await waiting
         assert (status, problem["code"]) == (503, "token_pending")
-        assert (await refused)[0] == 401
         assert (await world.get("/echo"))[0] == 200
         assert another.stats().api_401s == 0
     assert world.api.stats().api_401s == 1
