@@ -56,6 +56,8 @@ AT_START = frozenset(
         "admin.token_file",
         "ops.address",
         "log.format",
+        "tracing.enabled",
+        "tracing.endpoint",
     )
 )
 # Live, but for a listener of the one configuration nothing may be taken from the other: a TCP port
@@ -159,13 +161,15 @@ class Reloader:
         self._turn = asyncio.Lock()
         self._waiting: asyncio.Task[Outcome] | None = None
         self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._stopped = False
         # Whose tokens the cache in use has had, and where they were sent.
         self._clients = {running.tokens.config.identity}
         self._places = {_place(running.plane.route.pool.destination)}
 
     def ask(self) -> None:
-        """Reload, and tell the log alone what came of it: for a signal."""
-        self._next()
+        """Reload, and tell the log alone what came of it: for a signal. Nothing after ``stop``."""
+        if not self._stopped:
+            self._next()
 
     async def reload(self) -> str:
         """Reload, and return what changed; Refusal if the configuration can't be used."""
@@ -177,6 +181,7 @@ class Reloader:
 
     async def stop(self) -> None:
         """Break off what is under way: the process ends."""
+        self._stopped = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

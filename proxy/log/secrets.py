@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import deque
+from threading import Lock
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "[redacted]"
@@ -20,6 +21,7 @@ class Secrets:
     """The protected strings, in each spelling in which a line could carry them."""
 
     def __init__(self) -> None:
+        self._turn = Lock()  # secrets are read in threads, tokens come in the loop
         self._lasting: dict[str, tuple[str, ...]] = {}
         self._series: deque[tuple[str, ...]] = deque(maxlen=_SERIES)
         self._needles: tuple[str, ...] = ()
@@ -33,8 +35,11 @@ class Secrets:
         A *rotating* value is one of a series, such as tokens: the latest eight are remembered.
         All others are remembered for good. A value of under four characters is ignored.
         """
-        if len(value) < _SHORTEST:
-            return
+        if len(value) >= _SHORTEST:
+            with self._turn:
+                self._protect(value, rotating)
+
+    def _protect(self, value: str, rotating: bool) -> None:
         spellings = _spellings(value)
         if not rotating:
             self._lasting[value] = spellings
@@ -45,8 +50,9 @@ class Secrets:
             *(s for v in self._series for s in v),
         }
         # Longest first: a secret that contains another one must not leave its rest behind.
-        self._needles = tuple(sorted(known, key=len, reverse=True))
-        self.shortest = min(map(len, self._needles))
+        needles = tuple(sorted(known, key=len, reverse=True))
+        self.shortest = len(needles[-1])
+        self._needles = needles
         self.generation += 1
 
     def hide(self, text: str) -> str:

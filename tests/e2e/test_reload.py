@@ -404,6 +404,25 @@ def test_a_reload_while_draining_takes_no_requests_back(
         assert proxy.process.wait_for("drain.started")["timeout_seconds"] == 0.2
 
 
+def test_a_reload_that_takes_long_does_not_keep_the_process(
+    first: ThreadedDemoAPI, tmp_path: Path
+) -> None:
+    """
+    The issuer of the new configuration takes its time; whoever stops the process is not made to
+    wait for it, and the requests under the old one have been served meanwhile.
+    """
+    with ThreadedDemoAPI() as slow, Reloaded(first, tmp_path) as proxy:
+        assert proxy.process.url
+        slow.fault("slow", what="issuer", delay=60)
+        proxy.write("token.timeout_seconds = 60\n", api=slow)
+        proxy.process.process.send_signal(signal.SIGHUP)
+        _until(lambda: slow.stats().in_flight == 1)
+        assert proxy.get("/echo") == 200
+        assert proxy.process.stop() == 0
+    assert not proxy.told(RELOADED) + proxy.told(FAILED)
+    assert "Traceback" not in proxy.process.output
+
+
 def test_a_reload_opens_the_latch(
     first: ThreadedDemoAPI, second: ThreadedDemoAPI, tmp_path: Path
 ) -> None:

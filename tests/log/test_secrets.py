@@ -1,6 +1,8 @@
 """The last defence against a secret in the log."""
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -76,3 +78,25 @@ def test_a_value_too_short_to_be_a_secret_blackens_nothing() -> None:
     secrets.protect("")
     secrets.protect("a")
     assert secrets.hide("a plain line") == "a plain line"
+
+
+def test_several_threads_may_protect_at_once() -> None:
+    """
+    A secret is read in a thread while a token comes in the loop: neither is lost, neither fails.
+    """
+    secrets = Secrets()
+    values = [[f"secret-{thread}-{number}-of-many" for number in range(60)] for thread in range(4)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor() as threads:
+            for protected in [threads.submit(_protect, secrets, some) for some in values]:
+                protected.result()
+    finally:
+        sys.setswitchinterval(before)
+    assert {secrets.hide(value) for some in values for value in some} == {"[redacted]"}
+
+
+def _protect(secrets: Secrets, values: list[str]) -> None:
+    for value in values:
+        secrets.protect(value)
