@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,7 +42,7 @@ class Reloaded:
     def __exit__(self, *_: Any) -> None:
         self.process.__exit__(None, None, None)
 
-    @property
+    @cached_property
     def admin(self) -> str:
         """The admin listener's address."""
         return str(self.process.wait_for("listener.opened")["admin"])
