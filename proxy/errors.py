@@ -60,6 +60,7 @@ KINDS = _table(
     ErrorKind("token_pending", 503, "No token yet", _token, "destination_unavailable"),
     ErrorKind("issuer_unreachable", 503, "Issuer unreachable", _token, "destination_unavailable"),
     ErrorKind("issuer_rate_limited", 503, "Issuer rate-limited", _token, "destination_unavailable"),
+    ErrorKind("secret_unreadable", 503, "No client secret", _token, "proxy_configuration_error"),
     ErrorKind(
         "credentials_rejected", 503, "Credentials rejected", _token, "proxy_configuration_error"
     ),

@@ -16,7 +16,7 @@ from proxy.app.secret import ProtectedSecret
 from proxy.dataplane import Pool
 from proxy.errors import ProxyError
 from proxy.settings import Loaded
-from proxy.tokens import Failure, Kind
+from proxy.tokens import Failure, Kind, SecretUnreadable
 
 _REJECTED, _UNREACHABLE, _FAILED = 3, 4, 1
 _AWAY = (Kind.UNREACHABLE, Kind.TIMEOUT, Kind.UNAVAILABLE)
@@ -86,7 +86,7 @@ async def _check(loaded: Loaded, steps: _Steps) -> int:
 async def _secret(loaded: Loaded) -> str:
     try:
         ProtectedSecret(loaded.secret).read()
-    except ValueError as error:
+    except SecretUnreadable as error:
         raise _StepError(_FAILED, str(error)) from None
     return loaded.secret.description
 

@@ -2,6 +2,7 @@
 
 from proxy import log
 from proxy.settings import SecretError, SecretSource
+from proxy.tokens import SecretUnreadable
 
 
 class ProtectedSecret:
@@ -11,10 +12,10 @@ class ProtectedSecret:
         self._source = source
 
     def read(self) -> str:
-        """Return the secret as it is now; ValueError says why there is none."""
+        """Return the secret as it is now; SecretUnreadable says why there is none."""
         try:
             secret = self._source.read()
         except SecretError as error:
-            raise ValueError(str(error)) from None
+            raise SecretUnreadable(str(error)) from None
         log.protect(secret)
         return secret

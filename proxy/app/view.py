@@ -163,6 +163,11 @@ def _without_token(snapshot: Snapshot) -> Verdict:
     if snapshot.cause is None:
         return Verdict(Level.WAIT, "Starting: the first token is being asked for.")
     attempt = snapshot.consecutive_failures
+    if snapshot.code == "secret_unreadable":
+        return Verdict(
+            Level.BAD,
+            f"Not ready: the issuer {snapshot.cause}. It is asked as soon as the secret is there.",
+        )
     if snapshot.state is State.LATCHED:
         return Verdict(
             Level.BAD,

@@ -4,7 +4,7 @@ from proxy.tokens.cache import TokenCache
 from proxy.tokens.clock import Clock, SystemClock
 from proxy.tokens.config import ErrorClass, IssuerConfig
 from proxy.tokens.keeper import NoToken, Tokens
-from proxy.tokens.outcome import Exchange, Failure, Grant, Kind, Secret
+from proxy.tokens.outcome import Exchange, Failure, Grant, Kind, Secret, SecretUnreadable
 from proxy.tokens.policy import POLICY, RESULTS
 from proxy.tokens.seal import Unavailable as CacheUnavailable
 from proxy.tokens.snapshot import Outcome, Snapshot, State
@@ -23,6 +23,7 @@ __all__ = [
     "NoToken",
     "Outcome",
     "Secret",
+    "SecretUnreadable",
     "Snapshot",
     "State",
     "SystemClock",

@@ -14,6 +14,8 @@ from proxy.errors import ProxyError
 from proxy.policy.credential import Credential
 from proxy.tokens.clock import Clock
 from proxy.tokens.lifecycle import Lifecycle
+from proxy.tokens.outcome import Kind
+from proxy.tokens.refresher import BEAT_SECONDS
 from proxy.tokens.watchers import Watchers
 
 log = structlog.get_logger()
@@ -58,9 +60,11 @@ class TokenCache:
             return ProxyError("token_pending", _ENDED, hint="Send it again.", retry_after=1)
         now = self._now()
         lifecycle = self._lifecycle
-        seconds = 0.0 if lifecycle.fetching else lifecycle.next_at() - now
-        retry_after = max(1, math.ceil(seconds))
         policy, failure = lifecycle.policy, lifecycle.failure
+        seconds = 0.0 if lifecycle.fetching else lifecycle.next_at() - now
+        if failure is not None and failure.kind is Kind.UNREADABLE:
+            seconds = min(seconds, BEAT_SECONDS)
+        retry_after = max(1, math.ceil(seconds))
         if policy is None or failure is None:
             detail = f"No token yet: {self.issuer} is being asked for one."
             return ProxyError("token_pending", detail, hint=_PENDING_HINT, retry_after=retry_after)

@@ -7,17 +7,22 @@ from typing import Protocol
 from proxy.tokens.lifetime import Lifetime
 
 
+class SecretUnreadable(ValueError):
+    """There is no client secret to be had; the text says why, and may be shown to anyone."""
+
+
 class Secret(Protocol):
     """Where the client secret is kept."""
 
     def read(self) -> str:
-        """Return the secret as it is now; OSError or ValueError if there is none to be had."""
+        """Return the secret as it is now; SecretUnreadable if there is none to be had."""
         ...
 
 
 class Kind(StrEnum):
     """The ways in which an exchange fails; each has one row in the failure policy."""
 
+    UNREADABLE = "unreadable"
     REJECTED = "rejected"
     RATE_LIMITED = "rate_limited"
     UNREACHABLE = "unreachable"

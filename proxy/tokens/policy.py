@@ -7,9 +7,10 @@ back off    ask again by ourselves: after the issuer's Retry-After if it gave on
             random wait below a ceiling that doubles from 1 s to 60 s; never more than ten failed
             attempts in ten minutes.
 
-latch       do not ask again until the credential changes. Only a slow probe (5 min, doubling to
-            1 h) finds out whether the issuer has changed its mind. A client that retries a wrong
-            secret for ever is how accounts get locked (cloudfoundry/cf-java-client #1026).
+latch       do not ask again until the credential changes, which is looked for every 5 s. Only a
+            slow probe (5 min, doubling to 1 h) finds out whether the issuer has changed its mind.
+            A client that retries a wrong secret for ever is how accounts get locked
+            (cloudfoundry/cf-java-client #1026).
 
 A usable token is served meanwhile, whatever the reaction.
 """
@@ -44,6 +45,13 @@ class Policy:
 
 POLICY: Mapping[Kind, Policy] = MappingProxyType(
     {
+        Kind.UNREADABLE: Policy(
+            "secret_unreadable",
+            "no_secret",
+            Reaction.LATCH,
+            "Put it where token.client_secret_file says, for this user to read. It is looked for "
+            "every 5 seconds, and the issuer asked as soon as it is there.",
+        ),
         Kind.REJECTED: Policy(
             "credentials_rejected",
             "rejected",

@@ -15,7 +15,7 @@ import hashlib
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 import aiohttp
@@ -24,7 +24,7 @@ from proxy.tokens import answer as answers
 from proxy.tokens import redact, request
 from proxy.tokens.clock import Clock
 from proxy.tokens.config import IssuerConfig
-from proxy.tokens.outcome import Exchange, Failure, Grant, Kind, Secret
+from proxy.tokens.outcome import Exchange, Failure, Grant, Kind, Secret, SecretUnreadable
 
 ANSWER_BYTES = 64 * 1024
 # Of fingerprints, so that they say nothing outside this process, not even to who guesses secrets.
@@ -88,18 +88,25 @@ class TokenSource:
         begun = self._clock.now()
         try:
             secret = await self._read()
+        except SecretUnreadable as error:
+            return self._unasked(str(error), begun)
         except (OSError, ValueError) as error:
-            cause = f"was not asked: the client secret cannot be read ({type(error).__name__})"
-            unread = Failure(Kind.REJECTED, cause, called=False)
-            return Exchange(unread, "", self._clock.now() - begun)
+            return self._unasked(f"the client secret can't be read ({type(error).__name__})", begun)
         result = await self._ask(secret)
         return Exchange(result, self._fingerprint(secret), self._clock.now() - begun)
 
+    def _unasked(self, why: str, begun: float) -> Exchange:
+        unread = Failure(Kind.UNREADABLE, f"was not asked: {why}", called=False)
+        return Exchange(unread, "", self._clock.now() - begun)
+
     async def _read(self) -> str:
-        """Return the secret of this moment; ValueError also for one that no request can carry."""
+        """Return the secret of this moment; SecretUnreadable also if no request can carry it."""
         secret = await asyncio.to_thread(self._secret.read)
-        secret.encode()
-        return secret
+        # The exception holds the secret, and one raised while it is handled would carry it along.
+        with suppress(UnicodeEncodeError):
+            secret.encode()
+            return secret
+        raise SecretUnreadable("the client secret is not Unicode text")
 
     def _fingerprint(self, secret: str) -> str:
         sent = f"{self._config.identity}\n{secret}".encode()

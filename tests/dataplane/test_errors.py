@@ -290,6 +290,7 @@ ROWS: list[tuple[str, str, Provoke]] = [
     ("token_pending", "", _shortage("token_pending")),
     ("issuer_unreachable", "", _shortage("issuer_unreachable")),
     ("issuer_rate_limited", "", _shortage("issuer_rate_limited")),
+    ("secret_unreadable", "", _shortage("secret_unreadable")),
     ("credentials_rejected", "", _shortage("credentials_rejected")),
     ("issuer_bad_response", "", _shortage("issuer_bad_response")),
     ("upstream_unreachable", "", _unreachable),

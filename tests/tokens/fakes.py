@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from proxy.policy.credential import Credential
-from proxy.tokens import Exchange, Failure, Grant, Kind
+from proxy.tokens import Exchange, Failure, Grant, Kind, SecretUnreadable
 from proxy.tokens.lifetime import Lifetime
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class FixedSecret:
 
     def read(self) -> str:
         if self.value is None:
-            raise ValueError("no secret")
+            raise SecretUnreadable("there is no secret")
         return self.value
 
 

@@ -97,6 +97,21 @@ def test_a_shortage_says_which_and_when(cached: Cached, kind: Kind, code: str) -
     assert first.retry_after >= 100
 
 
+def test_a_shortage_for_want_of_the_secret_says_so(cached: Cached) -> None:
+    """
+    It is nobody's rejection; and since the secret is looked for every five seconds, that is when
+    to come again.
+    """
+    cached.fail(Kind.UNREADABLE, cause="was not asked: /run/secret is empty")
+    shortage = cached.cache.shortage()
+    assert (shortage.code, shortage.retry_after) == ("secret_unreadable", 5)
+    assert shortage.detail == (
+        "No usable token: the issuer https://issuer.test/token was not asked: /run/secret is empty."
+        " It is asked again in 5 s."
+    )
+    assert "token.client_secret_file" in shortage.hint
+
+
 def test_before_the_first_answer_the_shortage_is_pending(cached: Cached) -> None:
     """
     Nothing has gone wrong yet; a second is the least that may be asked for.

@@ -88,7 +88,7 @@ def test_a_failure_keeps_the_token_and_backs_off() -> None:
     assert life.state(now) is State.FAILING
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.REJECTED])
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.REJECTED, Kind.UNREADABLE}))
 def test_retry_after_is_never_undercut_and_capped(kind: Kind) -> None:
     """
     The issuer's word counts for every failure, for five minutes at most.
@@ -162,7 +162,7 @@ def test_a_secret_that_vanishes_and_returns_opens_no_latch() -> None:
     """
     life = lifecycle()
     fails(life, 0.0, Kind.REJECTED, fingerprint="old")
-    fails(life, 330.0, Kind.REJECTED, fingerprint="", called=False)
+    fails(life, 330.0, Kind.UNREADABLE, fingerprint="", called=False)
     assert not life.credential_is(335.0, "old")
     assert life.latched
     assert life.credential_is(335.0, "new")
@@ -173,7 +173,7 @@ def test_a_good_secret_that_vanishes_and_returns_is_tried_at_once() -> None:
     Nobody rejected it; it could not be read, and that is over.
     """
     life = holding()
-    fails(life, 80.0, Kind.REJECTED, fingerprint="", called=False)
+    fails(life, 80.0, Kind.UNREADABLE, fingerprint="", called=False)
     assert life.latched
     assert life.credential_is(85.0, "fp")
     assert life.due(85.0)
@@ -186,7 +186,7 @@ def test_what_never_left_the_house_is_no_attempt() -> None:
     life = lifecycle()
     for second in range(100):
         life.started(float(second))
-        life.finished(float(second), failed(Kind.REJECTED, fingerprint="", called=False))
+        life.finished(float(second), failed(Kind.UNREADABLE, fingerprint="", called=False))
     assert life.credential_is(100.0, "fp")
     assert life.due(100.0)
 

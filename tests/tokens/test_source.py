@@ -304,15 +304,22 @@ async def test_the_secret_is_read_at_every_exchange(issuer: ScriptedIssuer) -> N
     assert first.fingerprint != second.fingerprint
 
 
-@pytest.mark.parametrize("value", [None, "not text: \udcff"])
-async def test_without_a_secret_nobody_is_asked(issuer: ScriptedIssuer, value: str | None) -> None:
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [(None, "there is no secret"), ("not text: \udcff", "the client secret is not Unicode text")],
+)
+async def test_without_a_secret_nobody_is_asked(
+    issuer: ScriptedIssuer, value: str | None, cause: str
+) -> None:
     """
-    A secret that can't be read, or sent, is a rejection of our own: no call, no attempt counted.
+    A secret that can't be read, or sent, is told as that, and not as the issuer's word: there is no
+    call, and no attempt counted.
     """
     secret = FixedSecret(value)
     exchange = await ask(issuer.url, secret=secret)
     assert isinstance(exchange.result, Failure)
-    assert exchange.result.kind is Kind.REJECTED
+    assert exchange.result.kind is Kind.UNREADABLE
+    assert exchange.result.cause == f"was not asked: {cause}"
     assert exchange.result.called is False
     assert exchange.fingerprint == ""
     assert issuer.calls == []

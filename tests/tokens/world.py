@@ -122,7 +122,7 @@ class World:
         """Answer as the issuer would at the end of its latency."""
         secret, begun = self.secret, self.now()
         if secret is None:
-            unread = Failure(Kind.REJECTED, "was not asked", called=False)
+            unread = Failure(Kind.UNREADABLE, "was not asked", called=False)
             return Exchange(unread, "", 0.0)
         self._check_call(secret, begun)
         self.calls.append(begun)
