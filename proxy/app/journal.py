@@ -11,10 +11,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from proxy.metrics import Counts, Recent
+from proxy.metrics.recent import Finished
 
 LATER_SECONDS = 0.01
 # So many take a quarter of a millisecond: no request notices that it stands behind them.
 _AT_ONCE = 64
+# What is known of every request; then comes its place in a trace, if it has one.
+_PLAIN = len(Finished._fields)
 
 
 class Log(Protocol):
@@ -61,3 +64,28 @@ class Journal:
         self._count(pending)
         self._remember(pending)
         self._write(pending)
+
+
+class TracedJournal(Journal):
+    """Tells *trace* as well: which spans the requests were."""
+
+    def __init__(
+        self,
+        counts: Counts,
+        recent: Recent,
+        access_log: Log,
+        trace: Callable[[list[tuple[Any, ...]]], None],
+        *,
+        later: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
+        super().__init__(counts, recent, access_log, later=later)
+        self._trace = trace
+
+    def flush(self) -> None:
+        """Tell everyone what was noted: before anything is read, and at the end."""
+        pending, self._pending = self._pending, []
+        plain = [facts[:_PLAIN] for facts in pending]
+        self._count(plain)
+        self._remember(plain)
+        self._write(pending)
+        self._trace(pending)

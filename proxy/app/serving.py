@@ -17,16 +17,19 @@ from proxy.admin import server, token
 from proxy.app import compose
 from proxy.app.compose import StartError
 from proxy.app.console import AppConsole
-from proxy.app.journal import LATER_SECONDS, Journal
+from proxy.app.journal import LATER_SECONDS, Journal, TracedJournal
+from proxy.app.tracing import tracing
 from proxy.app.view import Viewer
 from proxy.app.vitals import AppVitals, RefreshWatch, Reload, duration, readings
-from proxy.dataplane import Listener, Plane, Pool
+from proxy.dataplane import Exchange, Listener, Plane, Pool, traced_by
 from proxy.log import AccessLog, Output
+from proxy.log.traced import TracedAccessLog
 from proxy.metrics import Counts, Exposition, Readings, Recent, Traffic
 from proxy.metrics.traffic import TICK_SECONDS
 from proxy.settings.address import UnixAddress
 from proxy.settings.load import Loaded, load
 from proxy.settings.model import Settings
+from proxy.tokens import Outcome
 
 _log = structlog.get_logger()
 
@@ -45,16 +48,16 @@ class Running:
         self.trust_mark = compose.trust_mark(settings)
         self.tls = compose.tls_context(settings)
         self.tokens = compose.tokens(loaded, self.tls)
-        self.access_log = AccessLog(settings.log.access, output)
+        self.tracing = tracing(settings, os.environ)
         self.counts = Counts()
         self.recent = Recent(settings.admin.recent_requests)
-        later = partial(asyncio.get_running_loop().call_later, LATER_SECONDS)
-        self.journal = Journal(self.counts, self.recent, self.access_log, later=later)
+        self.access_log, self.journal = self._accounts()
         pool = Pool(compose.destination(settings, self.tls))
         self.plane = Plane(
             compose.route(settings, compose.rules(settings), tokens=self.tokens, pool=pool),
             limits=compose.limits(settings),
             journal=self.journal,
+            exchange=traced_by(self.tracing.tracer) if self.tracing else Exchange,
         )
         self.vitals = AppVitals(self.plane, self.tokens.snapshot)
         self.reload = Reload(time.time())
@@ -76,6 +79,17 @@ class Running:
         self._draining: asyncio.Task[int] | None = None
         self._first_token = asyncio.Event()
         self._admin: server.Running | None = None
+
+    def _accounts(self) -> tuple[AccessLog, Journal]:
+        policy, output = self.settings.log.access, self.output
+        later = partial(asyncio.get_running_loop().call_later, LATER_SECONDS)
+        if self.tracing is None:
+            access_log = AccessLog(policy, output)
+            return access_log, Journal(self.counts, self.recent, access_log, later=later)
+        access_log = TracedAccessLog(policy, output)
+        return access_log, TracedJournal(
+            self.counts, self.recent, access_log, self.tracing.tell, later=later
+        )
 
     @property
     def settings(self) -> Settings:
@@ -138,7 +152,7 @@ class Running:
         stack.callback(self._listener.stop)
         self.vitals.listening = True
         stack.callback(self.tokens.on_change(self._token_changed))
-        refreshes = RefreshWatch(self.tokens.snapshot, self.counts)
+        refreshes = RefreshWatch(self.tokens.snapshot, self._refreshed)
         stack.callback(self.tokens.on_change(refreshes))
         await self.tokens.start()
         stack.push_async_callback(self.tokens.stop)
@@ -224,6 +238,11 @@ class Running:
             self.vitals.had_a_token = True
             self._say_ready()
 
+    def _refreshed(self, outcome: Outcome) -> None:
+        self.counts.refreshed(outcome.duration)
+        if self.tracing is not None:
+            self.tracing.tell_issuance(self.settings.token.url, outcome)
+
     def _say_ready(self) -> None:
         snapshot = self.tokens.snapshot()
         local = self.addresses[0]
@@ -256,6 +275,8 @@ async def serving(loaded: Loaded, output: Output) -> AsyncIterator[Running]:
         _log.warning("configuration.questionable", message=warning)
     async with AsyncExitStack() as stack:
         running = Running(loaded, output)
+        if running.tracing is not None:
+            stack.push_async_callback(running.tracing.stop)
         stack.callback(running.journal.flush)
         await running.start(stack)
         yield running

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from proxy.admin.vitals import Check
 from proxy.dataplane import Plane
-from proxy.metrics import Counts, Readings
-from proxy.tokens import Snapshot
+from proxy.metrics import Readings
+from proxy.tokens import Outcome, Snapshot
 
 
 class AppVitals:
@@ -45,20 +45,20 @@ class AppVitals:
 
 
 class RefreshWatch:
-    """Tells *counts* how long each exchange with the issuer took; called after every change."""
+    """Has *tell* told of each exchange with the issuer; called after every change."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], counts: Counts) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot], tell: Callable[[Outcome], None]) -> None:
         self._snapshot = snapshot
-        self._counts = counts
+        self._tell = tell
         self._seen = 0
 
     def __call__(self) -> None:
-        """Count the exchanges that have ended since the last call."""
+        """Tell of the exchanges that have ended since the last call."""
         snapshot = self._snapshot()
         ended = sum(snapshot.counts.values())
         new, self._seen = ended - self._seen, ended
         for outcome in snapshot.outcomes[-new:] if new else ():
-            self._counts.refreshed(outcome.duration)
+            self._tell(outcome)
 
 
 @dataclass(slots=True)

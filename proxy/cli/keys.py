@@ -64,4 +64,6 @@ KEY_FLAGS = {
     "--log-format": "auto console json",
     "--log-level": "debug info warning error",
     "--log-access": "all errors off",
+    "--tracing-enabled": "true false",
+    "--tracing-endpoint": "",
 }

@@ -70,10 +70,11 @@ class TracedExchange(Exchange):
 
     # The ways in which an attempt ends.
 
-    def _attempt_ends(self, status: int, code: str) -> None:
+    def _attempt_ends(self, status: int, code: str, now: float = 0.0) -> None:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
-            attempt.ended, attempt.status, attempt.error = time.monotonic(), status, code
+            attempt.ended = now or time.monotonic()
+            attempt.status, attempt.error = status, code
 
     def _replay_instead(self, answered: Answered) -> bool:
         replays = super()._replay_instead(answered)
@@ -98,7 +99,7 @@ class TracedExchange(Exchange):
     def _record(
         self, status: int, side: str, code: str, now: float, detail: str = "", *_: Trace
     ) -> None:
-        self._attempt_ends(self._status, code)
+        self._attempt_ends(self._status, code, now)
         super()._record(status, side, code, now, detail, self._trace)
 
 

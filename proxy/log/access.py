@@ -108,9 +108,12 @@ class AccessLog:
         for facts in requests:
             at, status, error = facts[0], facts[3], facts[10]
             if self._is_wanted(status, error):
-                level, event = describe(facts, hide=self._secrets.hide)
+                level, event = self._described(facts)
                 lines.append(sink.encoded(pipeline.line(level, event, at=at)))
         return lines
+
+    def _described(self, facts: Facts) -> tuple[str, dict[str, object]]:
+        return describe(facts, hide=self._secrets.hide)
 
     def _is_wanted(self, status: int, error: str) -> bool:
         return status >= self._least_status or bool(error and self._own_errors)

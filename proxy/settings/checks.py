@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from proxy.settings.report import NOT_SET, Problem
 from proxy.settings.secret import SecretError, SecretKind, SecretSource, reason
 
 SECRET, SECRET_FILE = "token.client_secret", "token.client_secret_file"
+# What the extra "otel" brings; it is not imported to find out.
+_EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 CREDENTIAL = "$CREDENTIALS_DIRECTORY/client_secret"
 
 
@@ -52,6 +55,7 @@ def contradictions(settings: Settings, layers: Layers) -> Iterable[Problem]:
     yield from _same_addresses(settings, layers)
     yield from _unusable_ca(settings, layers)
     yield from _callers(settings, layers)
+    yield from _missing_extra(settings, layers)
     token = settings.token
     if token.client_auth == "basic" and "authorization" in map(str.lower, token.headers):
         message = 'Authorization is set by token.client_auth "basic"'
@@ -119,6 +123,18 @@ def _callers(settings: Settings, layers: Layers) -> Iterable[Problem]:
         yield problem("local_token_header", 'Authorization is refused by token.inbound "refuse"')
     if field == (listen.required_header or "").partition(":")[0].lower():
         yield problem("required_header", f"{listen.local_token_header} shows the local token")
+
+
+def _missing_extra(settings: Settings, layers: Layers) -> Iterable[Problem]:
+    if not settings.tracing.enabled:
+        return
+    try:
+        missing = find_spec(_EXPORTER) is None
+    except ModuleNotFoundError:
+        missing = True
+    if missing:
+        message = "needs OpenTelemetry, which is not installed: pip install 'bearer-proxy[otel]'"
+        yield Problem(layers.origin("tracing.enabled").place, "tracing.enabled", message)
 
 
 def _unusable_ca(settings: Settings, layers: Layers) -> Iterable[Problem]:

@@ -27,6 +27,7 @@ from proxy.settings.sources import Layer, LayerSource, ProfileSource
 from proxy.settings.values import (
     Addresses,
     BaseUrl,
+    CollectorUrl,
     Count,
     EndpointUrl,
     FieldMap,
@@ -386,6 +387,21 @@ class Log(Table):
     )
 
 
+class Tracing(Table):
+    """Spans for an OpenTelemetry collector; the standard's variables say all else."""
+
+    enabled: Flag = Field(
+        False,
+        description="Whether spans are sent, and the upstream is told that this hop is its parent."
+        " Off, `traceparent` and `tracestate` pass untouched. Needs the extra `otel`.",
+    )
+    endpoint: CollectorUrl = Field(
+        None,
+        description="The collector, spoken to by OTLP over HTTP: its URL, to which `/v1/traces` is"
+        " added. Unset: `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`.",
+    )
+
+
 class Settings(BaseSettings):
     """
     The whole configuration, validated; what a profile leaves to be filled in is filled in.
@@ -414,6 +430,7 @@ class Settings(BaseSettings):
     admin: Admin = Field(default_factory=Admin)
     ops: Ops = Field(default_factory=Ops)
     log: Log = Field(default_factory=Log)
+    tracing: Tracing = Field(default_factory=Tracing)
 
     def __init__(self, *, flags: Layer, environment: Layer, file: Layer) -> None:
         super().__init__(flags=flags, environment=environment, file=file)

@@ -1,7 +1,8 @@
 """
-The addresses of upstream and issuer.
+The addresses of upstream and issuer, and of a collector of traces.
 
 Rule 1: https. Plain http goes to the loopback only, because everything sent there carries a secret.
+        To a collector nothing secret goes.
 
 Rule 2: no part of a URL may hold a credential or be ambiguous: user information, query, fragment
         and dot segments are refused, not dropped.
@@ -31,9 +32,20 @@ def parse_endpoint_url(text: str) -> str:
 
     The path stays as it is, because ``/token`` and ``/token/`` are two endpoints to some issuers.
     """
+    found = parse_collector_url(text)
+    if found.startswith("http:") and not is_loopback(urlsplit(found).hostname or ""):
+        raise ValueError(
+            "plain http goes to the loopback only, or the credentials could be read on the way;"
+            " use https"
+        )
+    return found
+
+
+def parse_collector_url(text: str) -> str:
+    """Return the same of a URL that may be plain http to anywhere."""
     parts = _split(text)
     if parts.scheme not in ("https", "http"):
-        raise ValueError("must start with https:// (or http:// for the loopback)")
+        raise ValueError("must start with https:// or http://")
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise ValueError("must not hold a user name or password")
     if "?" in text:
@@ -42,11 +54,6 @@ def parse_endpoint_url(text: str) -> str:
         raise ValueError("must not have a fragment")
     authority = _authority(parts)
     _check_path(parts.path)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError(
-            "plain http goes to the loopback only, or the credentials could be read on the way;"
-            " use https"
-        )
     return f"{parts.scheme}://{authority}{parts.path}"
 
 

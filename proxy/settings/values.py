@@ -29,7 +29,7 @@ from proxy.settings.address import (
     UnixAddress,
     parse_address,
 )
-from proxy.settings.url import parse_base_url, parse_endpoint_url
+from proxy.settings.url import parse_base_url, parse_collector_url, parse_endpoint_url
 
 Issue = Literal["rejected", "rate_limited", "unavailable"]
 
@@ -209,6 +209,10 @@ def _identifier(text: str) -> str:
     return text
 
 
+def _collector_url(text: str | None) -> str | None:
+    return None if text is None else parse_collector_url(text)
+
+
 def _scope(text: str | None) -> str | None:
     # RFC 6749 section 3.3: visible ASCII but for the quote and the backslash, blanks between.
     if text is not None and not re.fullmatch(r"[\x20\x21\x23-\x5b\x5d-\x7e]*", text):
@@ -284,6 +288,9 @@ RequiredHeader = Annotated[
 
 BaseUrl = Annotated[str, AfterValidator(parse_base_url)]
 EndpointUrl = Annotated[str, AfterValidator(parse_endpoint_url)]
+CollectorUrl = Annotated[
+    str | None, AfterValidator(_collector_url), BeforeValidator(_unset_if_empty)
+]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Pointer = Annotated[str, AfterValidator(_pointer)]
 Scope = Annotated[str | None, AfterValidator(_scope), BeforeValidator(_unset_if_empty)]

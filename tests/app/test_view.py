@@ -247,7 +247,7 @@ def test_each_exchange_is_timed_once(scene: Scene) -> None:
     However often something changes in between.
     """
     seen = replace(HEALTHY)
-    watch = RefreshWatch(lambda: seen, scene.counts)
+    watch = RefreshWatch(lambda: seen, lambda each: scene.counts.refreshed(each.duration))
     watch()
     watch()
     assert total(scene.counts.refreshes) == 1

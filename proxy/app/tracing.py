@@ -1,0 +1,90 @@
+"""Tracing, put together if it is asked for."""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from proxy import __version__, log
+from proxy.app.compose import StartError
+from proxy.log.access import shown
+from proxy.log.secrets import SECRETS
+from proxy.settings.address import TcpAddress, is_loopback
+from proxy.settings.model import Settings
+from proxy.tokens import Outcome
+from proxy.tracing import Destination, Issuance, Tracer, Unusable, environment, sampling, spans
+
+if TYPE_CHECKING:
+    from proxy.tracing.collector import Collector
+
+_log = structlog.get_logger()
+
+
+class Tracing:
+    """
+    Places requests in traces (*tracer*), and tells a collector of those that are over.
+
+    Made within a running loop; ``stop`` sends what is left.
+    """
+
+    def __init__(self, tracer: Tracer, collector: "Collector") -> None:
+        self.tracer = tracer
+        self._collector = collector
+        self._show = partial(shown, hide=SECRETS.hide)
+
+    def tell(self, requests: Iterable[tuple[Any, ...]]) -> None:
+        """Tell of *requests* that are over, as far as they stand in traces that are recorded."""
+        self._collector.add(
+            span
+            for facts in requests
+            if spans.is_recorded(facts)
+            for span in spans.of_request(facts, show=self._show, hide=SECRETS.hide)
+        )
+
+    def tell_issuance(self, url: str, outcome: Outcome) -> None:
+        """Tell of an exchange with the issuer at *url*, in a trace of its own."""
+        trace_id, span_id, recorded = self.tracer.root()
+        if recorded:
+            known = Issuance(url, outcome.at, outcome.duration, outcome.result, outcome.cause)
+            self._collector.add([spans.of_issuance(known, trace_id, span_id)])
+
+    async def stop(self) -> None:
+        """Send what is left; returns within seconds, whatever the collector does."""
+        await self._collector.stop()
+
+
+def tracing(settings: Settings, environ: Mapping[str, str]) -> Tracing | None:
+    """Return what *settings* and the standard's variables ask for; StartError if it can't be."""
+    if not settings.tracing.enabled or environment.disabled(environ):
+        return None
+    try:
+        destination = environment.destination(settings.tracing.endpoint, environ)
+        _check(destination, settings)
+        for secret in destination.secrets:
+            log.protect(secret)
+        tracer = Tracer(sampling.sampling(environ))
+        # Takes a quarter of a second, and is there with the extra alone.
+        from proxy.tracing.collector import Collector
+
+        collector = Collector(destination, environ, version=__version__)
+    except Unusable as error:
+        raise StartError(f"cannot trace: {error}") from None
+    if destination.secrets and not destination.encrypted and not is_loopback(destination.host):
+        _log.warning(
+            "tracing.exposed",
+            endpoint=destination.shown,
+            message="the header fields of OTEL_EXPORTER_OTLP_HEADERS can be read on the way;"
+            " use https",
+        )
+    _log.info("tracing.started", endpoint=destination.shown)
+    return Tracing(tracer, collector)
+
+
+def _check(destination: Destination, settings: Settings) -> None:
+    """Raise Unusable if the spans would come in as requests, each of which makes another span."""
+    for address in settings.listen.address:
+        if isinstance(address, TcpAddress) and address.port == destination.port:
+            local = destination.host in (address.host, "localhost") or is_loopback(destination.host)
+            if local:
+                raise Unusable(f"{destination.shown} is the proxy itself; set tracing.endpoint")
