@@ -118,25 +118,19 @@ class Exchange(Sending):
             self._route.rules.base,
         )
 
-    @property
-    def may_pass_at_once(self) -> bool:
-        """Tell whether a plain answer that came whole may go by ``answer_at_once``."""
-        return (
-            self._asked.plain
-            and self.body_done
-            and self._held is None
-            and self._downstream.may_go_on
-        )
-
-    def answer_at_once(self, answered: Answered, piece: bytes) -> None:
+    def answer_at_once(self, answered: Answered, piece: bytes) -> bool:
         """
         Pass on the whole answer, whose body is *piece*; its connection is free again.
 
-        The same as ``answer_begins`` and ``answer_ends``, for what most answers are.
+        The same as ``answer_begins`` and ``answer_ends``, for what most answers are. False, and
+        nothing done, where this one is not.
         """
         downstream, plane, asked = self._downstream, self._plane, self._asked
+        if not (asked.plain and self.body_done and self._held is None and downstream.may_go_on):
+            return False
         upstream, self._upstream = self._upstream, None
         assert upstream is not None
+        upstream.exchange = None
         request_id, sent = self._request_id, self._sent
         downstream.write(b"%bX-Request-Id: %b\r\n\r\n%b" % (answered.start, request_id, piece))
         now, started = time.monotonic(), self._started
@@ -161,6 +155,7 @@ class Exchange(Sending):
             "",
         )
         downstream.exchange_ended(now, keep_alive=True, linger=False)
+        return True
 
     def retract(self) -> None:
         """Take back a head that was returned but not passed on yet: what follows it is broken."""

@@ -101,6 +101,11 @@ class Sending(ABC):
         if self._plane.draining:
             self.fail(faults.draining())
             return
+        route = self._route
+        forward = self._asked.forward
+        if forward is not None and forward.credential is route.credentials.current():
+            self._send(forward)  # what ``judge`` would say, without asking it
+            return
         decided = self._judge()
         if isinstance(decided, Forward):
             self._send(decided)

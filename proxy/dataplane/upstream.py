@@ -170,11 +170,7 @@ class Upstream(asyncio.Protocol):
             return False
         assert answered is not None
         piece = data[len(head) :]
-        if len(piece) != answered.framing or not exchange.may_pass_at_once:
-            return False
-        self.exchange = None
-        exchange.answer_at_once(answered, piece)
-        return True
+        return len(piece) == answered.framing and exchange.answer_at_once(answered, piece)
 
     def eof_received(self) -> bool:
         """Let a tunnel's other half live on; anything else ends with the connection."""
