@@ -208,7 +208,36 @@ def test_an_invalid_configuration_is_exit_code_78(
     assert cli.main([*command, "--log-level", "inf"]) == 78
     captured = capsys.readouterr()
     assert captured.err.startswith("bearer-proxy: the configuration has 1 problem\n  --log-level ")
-    assert captured.out == ""
+    assert bool(captured.out) == (command == ["config", "show"])
+
+
+def test_config_show_shows_what_is_invalid_as_well(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """
+    Every key with what was given and by whom; a value that is complained of is not repeated in the
+    table, because it may be a secret in the wrong place.
+    """
+    file = tmp_path / "config.toml"
+    file.write_text(f'[token]\nprofile = "{SECRET}"\nextra = {{ key = "{SECRET}" }}\n')
+    flags = ["--config", str(file), "--limits-head-bytes", "many", "--log-access", "errors"]
+    assert cli.main(["config", "show", "--json", *flags]) == 78
+    captured = capsys.readouterr()
+    shown = json.loads(captured.out)
+    assert list(shown) == list(KEYS)
+    assert shown["token.profile"] == {"value": None, "source": f"file {file}:2"}
+    assert shown["token.extra"]["value"] == {"key": "(hidden)"}
+    assert shown["token.client_secret"]["value"] == "(hidden)"
+    assert shown["limits.head_bytes"] == {"value": None, "source": "--limits-head-bytes"}
+    assert shown["log.access"] == {"value": "errors", "source": "flag --log-access"}
+    assert shown["limits.queue"] == {"value": 1024, "source": "default"}
+    assert captured.err.startswith("bearer-proxy: ")
+    assert SECRET not in captured.out
+    assert cli.main(["config", "show", *flags]) == 78
+    table = capsys.readouterr().out
+    assert "limits.head_bytes" in table
+    assert "(invalid)" in table
+    assert SECRET not in table
 
 
 def test_config_show_as_json_has_every_key_with_its_source(

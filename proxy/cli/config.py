@@ -8,6 +8,7 @@ usage: bearer-proxy config show [--json] [--config PATH] [--TABLE-KEY VALUE ...]
        bearer-proxy config schema
 
 show: every key, its value in force and where that came from; of the secret, only place and length.
+An invalid configuration is shown as well, and then what is wrong with it (exit code 78).
 schema: the JSON Schema of the file, for editors and for tests of your own.
 """
 
@@ -27,18 +28,23 @@ def main(arguments: list[str]) -> int:
 
 def _show(arguments: list[str]) -> int:
     from proxy.cli.configuration import configured, options
-    from proxy.settings import Loaded, show
+    from proxy.settings import Loaded, SettingsError, show
 
     flags = options(arguments, switches=frozenset({"--json"}))
     if "--help" in flags:
         write(_USAGE)
         return 0
 
-    def shown(loaded: Loaded) -> int:
-        write(show.as_json(loaded) if "--json" in flags else show.table(loaded))
+    listing = show.as_json if "--json" in flags else show.table
+
+    def usable(loaded: Loaded) -> int:
+        write(listing(show.rows(loaded)))
         return 0
 
-    return configured(flags, shown)
+    def unusable(error: SettingsError) -> None:
+        write(listing(error.rows))
+
+    return configured(flags, usable, otherwise=unusable)
 
 
 def _schema(arguments: list[str]) -> int:

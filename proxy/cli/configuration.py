@@ -35,12 +35,22 @@ def options(
     return parse(arguments, switches=switches, valued=known, listed=listed)
 
 
-def configured(flags: dict[str, str], use: Callable[[Loaded], int]) -> int:
-    """Return what *use* makes of the configuration; 78, with a report, if there is none to use."""
+def configured(
+    flags: dict[str, str],
+    use: Callable[[Loaded], int],
+    *,
+    otherwise: Callable[[SettingsError], object] = lambda _: None,
+) -> int:
+    """
+    Return what *use* makes of the configuration.
+
+    78, with a report, if there is none to use; *otherwise* is told before that.
+    """
     keys = {FLAGS[name]: value for name, value in flags.items() if name in FLAGS}
     try:
         loaded = load(keys, os.environ, flags.get("--config"))
     except SettingsError as error:
+        otherwise(error)
         sys.stderr.write(f"{error}\n")
         return INVALID
     return use(loaded)

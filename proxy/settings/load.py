@@ -3,7 +3,8 @@ The configuration as a whole: read, ranked, validated, and every problem said at
 
 Rule 1: flag > environment > file > default, key by key.
 
-Rule 2: an exception that leaves here carries no input: neither in its text nor as its cause.
+Rule 2: an exception that leaves here carries no input but what may be shown: not in its text, and
+        not as its cause.
 """
 
 import os
@@ -14,6 +15,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from proxy.settings import draft
 from proxy.settings.checks import CREDENTIAL, SECRET_FILE, contradictions, secret_source
 from proxy.settings.explain import problems_of
 from proxy.settings.layers import DEFAULT, Layers
@@ -73,7 +75,8 @@ def load(
             problems += [Problem(place, STRICT, each) for each in exposed]
     if settings is None or secret is None or problems:
         in_file = any(path and each.place.startswith(path) for each in problems)
-        raise SettingsError(problems, subject=path if path and in_file else "the configuration")
+        subject = path if path and in_file else "the configuration"
+        raise SettingsError(problems, subject=subject, rows=draft.rows(layers, problems))
     warnings = (*secret.warnings(), *exposed)
     ours = {name: text for name, text in environ.items() if _is_read(name)}
     again = partial(_again, dict(flags), ours, path)

@@ -8,6 +8,10 @@ are escaped, because names come from files and environments.
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.settings.show import Row
 
 NOT_SET = "(not set)"
 _WIDTH = 110
@@ -29,11 +33,22 @@ class Problem:
 
 
 class SettingsError(Exception):
-    """The configuration cannot be used; its text is the report, every problem in it."""
+    """
+    The configuration cannot be used; its text is the report, every problem in it.
 
-    def __init__(self, problems: Sequence[Problem], *, subject: str = "the configuration") -> None:
+    *rows* are all keys with what was given, as far as it may be shown.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        *,
+        subject: str = "the configuration",
+        rows: "Sequence[Row]" = (),
+    ) -> None:
         self.problems = tuple(problems)
         self.subject = subject
+        self.rows = rows
         super().__init__(render(self.problems, subject=subject))
 
 

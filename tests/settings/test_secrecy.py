@@ -16,13 +16,14 @@ VARIABLE = "BEARER_PROXY_TOKEN_CLIENT_SECRET"
 
 
 def everything_said(environ: Mapping[str, str], file: Path | None) -> str:
-    """Return the report with its traceback and causes, or what ``config show`` prints."""
+    """Return the report with its traceback and causes, and what ``config show`` prints."""
     try:
         loaded = load({}, environ, file)
     except SettingsError as error:
         chain = "".join(traceback.format_exception(error))
-        return f"{error!r} {error} {error.problems!r} {chain}"
-    shown = show.table(loaded) + show.as_json(loaded)
+        shown = show.table(error.rows) + show.as_json(error.rows)
+        return f"{error!r} {error} {error.problems!r} {chain} {shown}"
+    shown = show.table(show.rows(loaded)) + show.as_json(show.rows(loaded))
     return f"{loaded!r} {loaded.settings!r} {loaded.settings} {shown} {loaded.warnings}"
 
 
@@ -102,7 +103,7 @@ def test_config_show_says_where_the_secret_is_and_how_long() -> None:
     A source and a length, and of maps that may hold keys their names.
     """
     environ = {**ID, VARIABLE: CANARY, "BEARER_PROXY_TOKEN_HEADERS": '{"X-Key": "v4lue"}'}
-    table = show.table(load({}, environ))
+    table = show.table(show.rows(load({}, environ)))
     assert f"(variable {VARIABLE}, {len(CANARY)} bytes)" in table
     assert "X-Key=(hidden)" in table
     assert "v4lue" not in table
