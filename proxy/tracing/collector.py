@@ -36,6 +36,8 @@ from proxy.tracing.spans import Span
 _log = structlog.get_logger()
 
 STOP_SECONDS = 2.0
+# For one that fails already.
+_STOP_AT_ONCE_SECONDS = 0.1
 _NAME = "bearer-proxy"
 # The standard's default for OTEL_BSP_MAX_QUEUE_SIZE.
 _QUEUE = "2048"
@@ -129,7 +131,7 @@ class Collector:
         # Not the loop's executor: whose end would wait for this thread, however long it takes.
         threading.Thread(target=shut_down, name="tracing stop", daemon=True).start()
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(_STOP_AT_ONCE_SECONDS if self._failing else STOP_SECONDS):
                 await over.wait()
         except TimeoutError:
             _log.warning("tracing.cut_off", endpoint=self._shown)
