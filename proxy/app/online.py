@@ -6,12 +6,13 @@ to know. The issuer is asked for one token, which is dropped.
 """
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.app import compose
+from proxy.app import compose, tracing
 from proxy.app.secret import ProtectedSecret
 from proxy.dataplane import Pool
 from proxy.errors import ProxyError
@@ -60,6 +61,7 @@ def start_problem(loaded: Loaded) -> str:
     """Say why ``run`` would end before it listens, or return the empty string; opens nothing."""
     try:
         compose.tokens(loaded, compose.tls_context(loaded.settings))
+        tracing.plan(loaded.settings, os.environ)
     except compose.StartError as error:
         return str(error)
     return ""

@@ -48,13 +48,14 @@ class Running:
         self.trust_mark = compose.trust_mark(settings)
         self.tls = compose.tls_context(settings)
         self.tokens = compose.tokens(loaded, self.tls)
+        rules = compose.rules(settings)
         self.tracing = tracing(settings, os.environ)
         self.counts = Counts()
         self.recent = Recent(settings.admin.recent_requests)
         self.access_log, self.journal = self._accounts()
         pool = Pool(compose.destination(settings, self.tls))
         self.plane = Plane(
-            compose.route(settings, compose.rules(settings), tokens=self.tokens, pool=pool),
+            compose.route(settings, rules, tokens=self.tokens, pool=pool),
             limits=compose.limits(settings),
             journal=self.journal,
             exchange=traced_by(self.tracing.tracer) if self.tracing else Exchange,

@@ -1,6 +1,7 @@
 """Tracing, put together if it is asked for."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from proxy.log.secrets import SECRETS
 from proxy.settings.address import TcpAddress, is_loopback
 from proxy.settings.model import Settings
 from proxy.tokens import Outcome
-from proxy.tracing import Destination, Issuance, Tracer, Unusable, environment, sampling, spans
+from proxy.tracing import Destination, Issuance, Tracer, Unusable, environment, spans
+from proxy.tracing.sampling import Sampling, sampling
 
 if TYPE_CHECKING:
     from proxy.tracing.collector import Collector
@@ -54,19 +56,42 @@ class Tracing:
         await self._collector.stop()
 
 
-def tracing(settings: Settings, environ: Mapping[str, str]) -> Tracing | None:
-    """Return what *settings* and the standard's variables ask for; StartError if it can't be."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for: where spans go, and which traces are recorded."""
+
+    destination: Destination
+    sampling: Sampling
+
+
+def plan(settings: Settings, environ: Mapping[str, str]) -> Plan | None:
+    """
+    Return what *settings* and the standard's variables ask for, None if that is no tracing.
+
+    StartError if it can't work. Nothing is opened.
+    """
     if not settings.tracing.enabled or environment.disabled(environ):
         return None
     try:
         destination = environment.destination(settings.tracing.endpoint, environ)
         _check(destination, settings)
-        for secret in destination.secrets:
-            log.protect(secret)
-        tracer = Tracer(sampling.sampling(environ))
-        # Takes a quarter of a second, and is there with the extra alone.
-        from proxy.tracing.collector import Collector
+        return Plan(destination, sampling(environ))
+    except Unusable as error:
+        raise StartError(f"cannot trace: {error}") from None
 
+
+def tracing(settings: Settings, environ: Mapping[str, str]) -> Tracing | None:
+    """Begin what is asked for, within a running loop; None and StartError as of ``plan``."""
+    asked_for = plan(settings, environ)
+    if asked_for is None:
+        return None
+    # Takes a quarter of a second, and is there with the extra alone.
+    from proxy.tracing.collector import Collector
+
+    destination = asked_for.destination
+    for secret in destination.secrets:
+        log.protect(secret)
+    try:
         collector = Collector(destination, environ, version=__version__)
     except Unusable as error:
         raise StartError(f"cannot trace: {error}") from None
@@ -78,13 +103,12 @@ def tracing(settings: Settings, environ: Mapping[str, str]) -> Tracing | None:
             " use https",
         )
     _log.info("tracing.started", endpoint=destination.shown)
-    return Tracing(tracer, collector)
+    return Tracing(Tracer(asked_for.sampling), collector)
 
 
 def _check(destination: Destination, settings: Settings) -> None:
-    """Raise Unusable if the spans would come in as requests, each of which makes another span."""
-    for address in settings.listen.address:
-        if isinstance(address, TcpAddress) and address.port == destination.port:
-            local = destination.host in (address.host, "localhost") or is_loopback(destination.host)
-            if local:
-                raise Unusable(f"{destination.shown} is the proxy itself; set tracing.endpoint")
+    """Raise Unusable if spans would come in as requests, each of which makes further spans."""
+    places = [each for each in settings.listen.address if isinstance(each, TcpAddress)]
+    hosts = {each.host for each in places if each.port == destination.port}
+    if hosts and (destination.host in hosts or is_loopback(destination.host)):
+        raise Unusable(f"{destination.shown} is the proxy itself; set tracing.endpoint")

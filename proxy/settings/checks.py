@@ -133,7 +133,7 @@ def _missing_extra(settings: Settings, layers: Layers) -> Iterable[Problem]:
     except ModuleNotFoundError:
         missing = True
     if missing:
-        message = "needs OpenTelemetry, which is not installed: pip install 'bearer-proxy[otel]'"
+        message = "OpenTelemetry is missing: pip install 'bearer-proxy[otel]'"
         yield Problem(layers.origin("tracing.enabled").place, "tracing.enabled", message)
 
 

@@ -6,7 +6,9 @@ from urllib.parse import unquote, urlsplit
 
 _DEFAULT = "http://localhost:4318"
 _PATH = "/v1/traces"
+_PORTS = {"http": 80, "https": 443}
 _SPOKEN = "http/protobuf"
+_NO_URL = "OTEL_EXPORTER_OTLP_ENDPOINT is not a URL of http or https"
 _HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
@@ -20,7 +22,7 @@ class Destination:
     """
     The collector: *url* is where spans are sent, *shown* the same for people, without credentials.
 
-    *secrets* are the values of the header fields that go with them.
+    *secrets* are the values of the header fields that go with them, and a password in the URL.
     """
 
     url: str
@@ -51,13 +53,18 @@ def destination(configured: str | None, environ: Mapping[str, str]) -> Destinati
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        host, port = "", None
-    if parts.scheme not in ("http", "https") or not host:
-        raise Unusable("OTEL_EXPORTER_OTLP_ENDPOINT is not a URL of http or https")
-    shown_host = f"[{host}]" if ":" in host else host
-    shown = f"{parts.scheme}://{shown_host}{f':{port}' if port else ''}{parts.path}"
-    usual = 443 if parts.scheme == "https" else 80
-    return Destination(url, shown, host, port or usual, tuple(_secrets(environ)))
+        raise Unusable(_NO_URL) from None
+    if parts.scheme not in _PORTS or not host:
+        raise Unusable(_NO_URL)
+    authority = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+    secrets = tuple(_secrets(environ))
+    return Destination(
+        url=url,
+        shown=f"{parts.scheme}://{authority}{parts.path}",
+        host=host,
+        port=port or _PORTS[parts.scheme],
+        secrets=(*secrets, parts.password) if parts.password else secrets,
+    )
 
 
 def _url(configured: str | None, environ: Mapping[str, str]) -> str:
