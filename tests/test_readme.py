@@ -1,16 +1,12 @@
 """What the README says is what there is."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from proxy.demo.threaded import ThreadedDemoAPI
 from proxy.errors import KINDS
 from proxy.settings import Settings, load, reference
-from tests.e2e.process import COMMAND, PATIENCE_SECONDS, ProxyProcess, clean_environment
-from tests.programs import needs
 from tests.test_completion import write_keys_module
 
 ROOT = Path(__file__).parent.parent
@@ -94,43 +90,6 @@ def test_every_promise_of_security_has_a_test_that_exists() -> None:
     assert len(named) > 12
     for path, name in named:
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
-
-
-@needs("curl")
-def test_two_variables_suffice(tmp_path: Path) -> None:
-    """
-    The README's first example, against the embedded API: curl gets what needs a token.
-    """
-    with ThreadedDemoAPI() as api:
-        secret = tmp_path / "secret"
-        secret.write_text(api.client_secret + "\n")
-        secret.chmod(0o600)
-        # The two, and where the API is in place of the real one.
-        environment = {
-            "BEARER_PROXY_TOKEN_CLIENT_ID": api.client_id,
-            "BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE": str(secret),
-            "BEARER_PROXY_UPSTREAM_URL": api.url,
-        }
-        with ProxyProcess(environment, tmp_path) as process:
-            said = process.wait_for("proxy.ready")["message"]
-            assert re.fullmatch(r"http://127\.0\.0\.1:\d+ → http://\S+/v1 token valid \d+s", said)
-            answer = subprocess.run(
-                ["curl", "-s", f"{process.url}/transactions"],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=PATIENCE_SECONDS,
-            )
-            assert '"success"' in answer.stdout
-        for arguments in (["check"], ["check", "--online"], ["config", "show"]):
-            done = subprocess.run(
-                [str(COMMAND), *arguments],
-                env=clean_environment(environment),
-                check=False,
-                capture_output=True,
-                timeout=PATIENCE_SECONDS,
-            )
-            assert done.returncode == 0
 
 
 if __name__ == "__main__":
