@@ -23,7 +23,7 @@ fuzz: export FUZZ_CASES ?= 200000
 fuzz: .venv/.dev
 	$(BIN)/python -m pytest tests/fuzz --numprocesses=2 --durations=4
 
-bench: .venv/.dev
+bench: .venv/.bench
 	$(BIN)/python -m bench
 
 # The one place that resolves versions; everything else installs what the lock files say.
@@ -41,6 +41,8 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet pyproject.toml --group dev -c requirements/runtime.txt \
 		-o requirements/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --group bench -o requirements/bench.txt
 
 clean:
 	rm -rf .venv
@@ -53,6 +55,11 @@ clean:
 .venv/.runtime: .venv/bin/python requirements/runtime.txt requirements/build.txt pyproject.toml
 	$(PIP) --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Other people's proxies, to be measured beside ours.
+.venv/.bench: .venv/.dev requirements/bench.txt
+	$(PIP) --require-hashes -r requirements/bench.txt
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements/dev.txt

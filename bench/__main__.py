@@ -1,24 +1,28 @@
-"""``python -m bench``: measure, print the table, write the JSON. Options: ``--help``."""
+"""``python -m bench``: measure, print tables, write JSON and picture. Options: ``--help``."""
 
 import argparse
 import contextlib
 import json
 import os
+import resource
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from bench import report
+from bench import picture, report, targets
 from bench.load import LoadError
 from bench.modes import MODES
 from bench.peers import PEERS
 from bench.processes import StartError
-from bench.rounds import Cores, Samples, measure_mode
+from bench.programs import PATH
+from bench.rounds import Cores, Place, Samples, measure_mode
 from bench.upstream import upstream
 
 _PRODUCT, _YARDSTICK, _GATED_MODE = "bearer-proxy", "nginx", "small-get"
+# What only one mode asks for is not measured in the others.
+_FOR_ONE_MODE = {"unlogged"}
 _RESULT = Path(__file__).parent / "results" / "latest.json"
 
 
@@ -31,10 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         results = _measure(options, _cores())
-        _write(f"\n{report.table(results)}")
+        _write(f"\n{report.table(results)}\n{targets.markdown(results)}")
         document = report.document(results, seconds=options.seconds)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(document, indent=1) + "\n")
+        options.output.with_suffix(".svg").write_text(picture.svg(results))
         return _judge(results, options.max_ratio)
     except (_Unfit, StartError, LoadError) as error:
         sys.stderr.write(f"bench: {error}\n")
@@ -42,31 +47,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(options: argparse.Namespace, cores: Cores) -> dict[str, Samples]:
+    _allow_many_connections()
+    results: dict[str, Samples] = {}
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         api = stack.enter_context(upstream(directory / "upstream", core=cores.load))
-        return {
-            name: measure_mode(
-                MODES[name],
-                peers=options.peers,
-                rounds=options.rounds,
-                seconds=options.seconds,
-                upstream=api,
-                cores=cores,
-                directory=directory,
-                progress=_write,
-            )
-            for name in options.modes
-        }
+        place = Place(upstream=api, cores=cores, directory=directory, seconds=options.seconds)
+        for name in options.modes:
+            mode = MODES[name]
+            chosen = [*options.peers, *(peer for peer in mode.peers if peer in _FOR_ONE_MODE)]
+            peers = [each for each in (mode.peers or chosen) if each in chosen]
+            if peers:
+                results[name] = measure_mode(
+                    mode, peers=peers, rounds=options.rounds, place=place, progress=_write
+                )
+    return results
+
+
+def _allow_many_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
 
 
 def _cores() -> Cores:
     """Check that this machine can measure, and divide it; we stay on the load's core ourselves."""
-    # Debian keeps servers where only root's PATH looks.
-    os.environ["PATH"] += os.pathsep + "/usr/sbin"
-    if missing := [name for name in ("nginx", "wrk", "taskset") if not shutil.which(name)]:
+    programs = ("nginx", "wrk", "taskset", "curl")
+    if missing := [name for name in programs if not shutil.which(name, path=PATH)]:
         names = " and ".join(missing)
-        raise _Unfit(f"{names} not found; on Debian: apt-get install nginx-light wrk util-linux")
+        raise _Unfit(
+            f"{names} not found; on Debian: apt-get install nginx-light wrk util-linux curl"
+        )
+    os.environ["PATH"] = PATH
     available = sorted(os.sched_getaffinity(0))
     if len(available) < 2:
         raise _Unfit("two cores are needed: the proxy's, and the load generator's and upstream's")
@@ -78,7 +89,9 @@ def _cores() -> Cores:
 def _judge(results: dict[str, Samples], max_ratio: float | None) -> int:
     if max_ratio is None:
         return 0
-    found = report.ratio(results[_GATED_MODE], _PRODUCT, to=_YARDSTICK).median
+    found = report.ratio(
+        results[_GATED_MODE], _PRODUCT, to=_YARDSTICK, figure=MODES[_GATED_MODE].figure
+    ).median
     verdict = "exceeds" if found > max_ratio else "is within"
     _write(f"{_GATED_MODE}: {found:.2f} x {_YARDSTICK} {verdict} {max_ratio:.2f}\n")
     return int(found > max_ratio)
@@ -94,9 +107,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--peers",
-        type=_some_of(PEERS),
-        default=list(PEERS),
-        help=f"of {', '.join(PEERS)}; ratios are to the first",
+        type=_some_of([name for name in PEERS if name not in _FOR_ONE_MODE]),
+        help="those that are compared, the first being what ratios are to; unless told otherwise,"
+        f" all that are here of {', '.join(PEERS)}",
     )
     parser.add_argument("--rounds", type=_positive, default=5)
     parser.add_argument("--seconds", type=_positive, default=3, help="length of one measurement")
@@ -107,11 +120,25 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"fail where {_GATED_MODE} costs more than this times {_YARDSTICK}",
     )
     options = parser.parse_args(arguments)
+    options.peers = options.peers or _peers_here()
+    for name in options.peers:
+        if lack := PEERS[name].missing():
+            parser.error(lack)
     if options.max_ratio is not None and not (
         _GATED_MODE in options.modes and {_PRODUCT, _YARDSTICK} <= set(options.peers)
     ):
         parser.error(f"--max-ratio needs {_GATED_MODE}, {_PRODUCT} and {_YARDSTICK} measured")
     return options
+
+
+def _peers_here() -> list[str]:
+    here = []
+    for name, peer in PEERS.items():
+        if lack := peer.missing():
+            _write(f"without {name}: {lack}\n")
+        elif name not in _FOR_ONE_MODE:
+            here.append(name)
+    return here
 
 
 def _some_of(known: Collection[str]) -> Callable[[str], list[str]]:

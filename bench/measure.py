@@ -1,5 +1,5 @@
 """
-The processor time of a whole process tree.
+The processor time and the memory of a whole process tree.
 
 Processor time and not throughput: on a shared machine the first is steady and the second is the
 neighbours'. It is read before and after a run, so what a process cost to start is not in it.
@@ -32,6 +32,25 @@ def tree_cpu_ns(root: int) -> int:
             total += _process_cpu_ns(pid)
         except (ProcessLookupError, FileNotFoundError):
             continue
+    return total
+
+
+def tree_pss_kib(root: int) -> int:
+    """
+    Return the KiB of memory that process *root* and its descendants take.
+
+    A page that several processes share counts for each in part. Raises PermissionError where the
+    process lets nobody look into its memory; root may.
+    """
+    children = _children_by_parent()
+    total, waiting = 0, [root]
+    while waiting:
+        pid = waiting.pop()
+        waiting += children[pid]
+        rollup = Path("/proc", str(pid), "smaps_rollup").read_text("utf-8")
+        total += sum(
+            int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")
+        )
     return total
 
 

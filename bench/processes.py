@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.programs import PATH
+
 
 class StartError(Exception):
     """A server did not come up; the text ends in what it wrote."""
@@ -32,9 +34,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(launch: Launch, *, core: int, port: int, log: Path) -> Iterator[int]:
+def started(launch: Launch, *, core: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """
-    Run a server on one *core* until the block ends; give its process number once *port* accepts.
+    Run a server on one *core* until the block ends, which need not serve yet when it begins.
 
     Standard output and error go to *log*, which is opened for appending: it may be truncated.
     """
@@ -45,14 +47,21 @@ def running(launch: Launch, *, core: int, port: int, log: Path) -> Iterator[int]
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=_without_our_settings() | dict(launch.environment),
+            env=_without_our_settings() | {"PATH": PATH} | dict(launch.environment),
             start_new_session=True,
         )
     try:
-        _wait_for(port, process=process, log=log)
-        yield process.pid
+        yield process
     finally:
         _stop(process)
+
+
+@contextlib.contextmanager
+def running(launch: Launch, *, core: int, port: int, log: Path) -> Iterator[int]:
+    """Do what ``started`` does, and give its process number once *port* accepts."""
+    with started(launch, core=core, log=log) as process:
+        _wait_for(port, process=process, log=log)
+        yield process.pid
 
 
 def tail(log: Path) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.modes import MODES
-from bench.rounds import Sample, Samples
+from bench.modes import FIGURES, MODES
+from bench.programs import PATH
+from bench.rounds import Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +29,19 @@ class Spread:
         return cls(median(figures), min(figures), max(figures))
 
 
-def cost(samples: Sequence[Sample]) -> Spread:
-    """Return the CPU microseconds per request over all rounds."""
-    return Spread.of([sample.cpu_us_per_request for sample in samples])
+def spread(samples: Samples, name: str, *, figure: str) -> Spread:
+    """Return *name*'s *figure* over all rounds."""
+    return Spread.of([sample[figure] for sample in samples[name]])
 
 
-def ratio(samples: Samples, name: str, *, to: str) -> Spread:
+def ratio(samples: Samples, name: str, *, to: str, figure: str) -> Spread:
     """
-    Return *name*'s cost in units of *to*'s: the spread of the rounds' ratios.
+    Return *name*'s *figure* in units of *to*'s: the spread of the rounds' ratios.
 
     Two neighbours in time saw the same machine, two medians need not have.
     """
     pairs = zip(samples[name], samples[to], strict=True)
-    return Spread.of([one.cpu_us_per_request / other.cpu_us_per_request for one, other in pairs])
+    return Spread.of([one[figure] / other[figure] for one, other in pairs])
 
 
 def table(results: Mapping[str, Samples]) -> str:
@@ -49,25 +50,24 @@ def table(results: Mapping[str, Samples]) -> str:
 
 
 def _rows(mode: str, samples: Samples) -> Iterator[str]:
-    first = next(iter(samples))
+    first, figure = next(iter(samples)), MODES[mode].figure
+    others = [name for name in samples[first][0] if name != figure]
     yield f"{mode}: {MODES[mode].about}"
-    yield (
-        f"  {'':14} {'CPU µs/request':>24} {f'x {first}':>22} {'busy':>6} "
-        f"{'requests/s':>11} {'p50 µs':>8} {'p99 µs':>8}"
-    )
+    heads = "".join(f" {FIGURES[name].name:>20}" for name in others)
+    yield f"  {'':14} {FIGURES[figure].name:>24} {f'x {first}':>22}{heads}"
     for name, rounds in samples.items():
-        busy = median(sample.cpu_seconds / sample.seconds for sample in rounds)
-        rate = median(sample.requests / sample.seconds for sample in rounds)
+        rest = "".join(
+            f" {median(sample[other] for sample in rounds):>20,.{FIGURES[other].digits}f}"
+            for other in others
+        )
         yield (
-            f"  {name:14} {_spread(cost(rounds), 1):>24} "
-            f"{_spread(ratio(samples, name, to=first), 2):>22} {busy:>6.0%} {rate:>11,.0f} "
-            f"{median(sample.p50_us for sample in rounds):>8,.0f} "
-            f"{median(sample.p99_us for sample in rounds):>8,.0f}"
+            f"  {name:14} {_said(spread(samples, name, figure=figure), FIGURES[figure].digits):>24}"
+            f" {_said(ratio(samples, name, to=first, figure=figure), 2):>22}{rest}"
         )
     yield ""
 
 
-def _spread(spread: Spread, digits: int) -> str:
+def _said(spread: Spread, digits: int) -> str:
     low, high = f"{spread.low:.{digits}f}", f"{spread.high:.{digits}f}"
     return f"{spread.median:.{digits}f} ({low}-{high})"
 
@@ -82,16 +82,24 @@ def document(results: Mapping[str, Samples], *, seconds: int) -> dict[str, Any]:
     }
 
 
+def results_in(document: Mapping[str, Any]) -> dict[str, Samples]:
+    """Return the samples that a ``document`` holds."""
+    return {
+        mode: {name: each["samples"] for name, each in found["proxies"].items()}
+        for mode, found in document["modes"].items()
+    }
+
+
 def _mode_document(mode: str, samples: Samples) -> dict[str, Any]:
-    first = next(iter(samples))
+    first, figure = next(iter(samples)), MODES[mode].figure
     return {
         "mode": asdict(MODES[mode]),
         "reference": first,
         "proxies": {
             name: {
-                "cpu_us_per_request": asdict(cost(rounds)),
-                "ratio": asdict(ratio(samples, name, to=first)),
-                "samples": [asdict(sample) for sample in rounds],
+                figure: asdict(spread(samples, name, figure=figure)),
+                "ratio": asdict(ratio(samples, name, to=first, figure=figure)),
+                "samples": [dict(sample) for sample in rounds],
             }
             for name, rounds in samples.items()
         },
@@ -105,13 +113,23 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[2], 2),  # of the last fifteen minutes
         "kernel": platform.release(),
         "python": platform.python_version(),
         "nginx": _first_line("nginx", "-v"),
+        "haproxy": _first_line("haproxy", "-v"),
+        "envoy": _first_line("envoy", "--version"),
+        "go": _first_line("go", "version"),
+        "caddy": _first_line("caddy", "version"),
         "wrk": _first_line("wrk", "-v"),
     }
 
 
 def _first_line(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).partition("\n")[0]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=os.environ | {"PATH": PATH}
+        )
+    except FileNotFoundError:
+        return "-"
+    return (done.stdout + done.stderr).strip().partition("\n")[0]

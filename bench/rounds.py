@@ -1,5 +1,5 @@
 """
-All proxies of a mode side by side, measured in turn.
+All proxies of a mode, measured in turn.
 
 Rule 1: what is compared runs in one run: a machine that slows down slows all of them.
 
@@ -12,33 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import load
-from bench.measure import tree_cpu_ns
-from bench.modes import Mode
+from bench import load, takes
+from bench.modes import FIGURES, Mode
 from bench.peers import PEERS
 from bench.peers.site import Site
 from bench.processes import free_port, running, tail
+from bench.takes import Running
 from bench.upstream import Upstream
 
-WARM_UP_SECONDS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One proxy's figures of one round."""
-
-    requests: int
-    seconds: float
-    cpu_seconds: float
-    p50_us: float
-    p99_us: float
-
-    @property
-    def cpu_us_per_request(self) -> float:
-        """The figure that is compared."""
-        return self.cpu_seconds * 1e6 / self.requests
-
-
+# One proxy's figures of one round, by their names in FIGURES.
+Sample = Mapping[str, float]
 # By proxy's name, one per round.
 Samples = Mapping[str, Sequence[Sample]]
 
@@ -51,12 +34,14 @@ class Cores:
     load: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
-    name: str
-    pid: int
-    port: int
-    log: Path
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where measuring happens: *directory* is for whatever a mode leaves behind."""
+
+    upstream: Upstream
+    cores: Cores
+    directory: Path
+    seconds: int
 
 
 def measure_mode(
@@ -64,60 +49,67 @@ def measure_mode(
     *,
     peers: Sequence[str],
     rounds: int,
-    seconds: int,
-    upstream: Upstream,
-    cores: Cores,
-    directory: Path,
+    place: Place,
     progress: Callable[[str], None],
 ) -> Samples:
     """Return a sample per proxy and round, in the order of the rounds."""
     samples: dict[str, list[Sample]] = {name: [] for name in peers}
     with contextlib.ExitStack() as stack:
-        servers = [
-            stack.enter_context(
-                _peer(name, mode, upstream=upstream, core=cores.proxy, directory=directory)
-            )
-            for name in peers
-        ]
+        afresh = mode.kind in ("idle", "start")
+        servers = {} if afresh else {n: stack.enter_context(_up(n, mode, place)) for n in peers}
         for number in range(rounds):
-            first = number % len(servers)
-            for server in servers[first:] + servers[:first]:
-                sample = _sample(server, mode, seconds=seconds, directory=directory)
-                samples[server.name].append(sample)
+            first = number % len(peers)
+            for name in [*peers[first:], *peers[:first]]:
+                if afresh:
+                    sample = _sample_afresh(name, mode, place, number)
+                else:
+                    sample = _sample(servers[name], mode, place)
+                samples[name].append(sample)
+                figure = FIGURES[mode.figure]
                 progress(
-                    f"{mode.name} {number + 1}/{rounds} {server.name}: "
-                    f"{sample.cpu_us_per_request:.1f} µs\n"
+                    f"{mode.name} {number + 1}/{rounds} {name}: "
+                    f"{sample[mode.figure]:.{figure.digits}f} {figure.name}\n"
                 )
     return samples
 
 
-@contextlib.contextmanager
-def _peer(
-    name: str, mode: Mode, *, upstream: Upstream, core: int, directory: Path
-) -> Iterator[_Running]:
-    own = directory / f"{mode.name}-{name}"
+def _site(name: str, mode: Mode, place: Place, number: int = 0) -> Site:
+    own = place.directory / f"{mode.name}-{name}-{number}"
     own.mkdir()
-    site = Site(directory=own, port=free_port(), upstream=upstream, scheme=mode.upstream)
-    log = own / "output.log"
-    with running(PEERS[name](site), core=core, port=site.port, log=log) as pid:
-        yield _Running(name, pid, site.port, log)
+    return Site(
+        directory=own,
+        port=free_port(),
+        admin_port=free_port(),
+        upstream=place.upstream,
+        scheme=mode.upstream,
+        short_tokens=mode.kind == "refresh",
+    )
 
 
-def _sample(server: _Running, mode: Mode, *, seconds: int, directory: Path) -> Sample:
+@contextlib.contextmanager
+def _up(name: str, mode: Mode, place: Place, number: int = 0) -> Iterator[Running]:
+    site = _site(name, mode, place, number)
+    log, launch = site.directory / "output.log", PEERS[name].launch(site)
+    with running(launch, core=place.cores.proxy, port=site.port, log=log) as pid:
+        yield Running(name, pid, site, log)
+
+
+def _sample(server: Running, mode: Mode, place: Place) -> Sample:
+    take = {"load": takes.load_on, "bulk": takes.bulk_through, "refresh": takes.refreshing}
     try:
-        load.run(mode, port=server.port, seconds=WARM_UP_SECONDS, directory=directory)
-        before = tree_cpu_ns(server.pid)
-        seen = load.run(mode, port=server.port, seconds=seconds, directory=directory)
-        after = tree_cpu_ns(server.pid)
+        sample = take[mode.kind](server, mode, seconds=place.seconds)
     except load.LoadError as error:
         said = tail(server.log)
         raise load.LoadError(f"{server.name}, {mode.name}: {error}; it wrote: {said}") from error
     # An access log of some million lines is of no use to anyone.
     server.log.write_bytes(b"")
-    return Sample(
-        requests=seen.requests,
-        seconds=seen.seconds,
-        cpu_seconds=(after - before) / 1e9,
-        p50_us=seen.p50_us,
-        p99_us=seen.p99_us,
-    )
+    return sample
+
+
+def _sample_afresh(name: str, mode: Mode, place: Place, number: int) -> Sample:
+    if mode.kind == "idle":
+        with _up(name, mode, place, number) as server:
+            return takes.idle_at(server, mode)
+    site = _site(name, mode, place, number)
+    launch, log = PEERS[name].launch(site), site.directory / "output.log"
+    return takes.start_of(launch, mode, site=site, core=place.cores.proxy, log=log)

@@ -7,6 +7,7 @@ so every request measured is one that the proxy authenticated.
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ _ISSUED = json.dumps(
         "data": {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"},
     }
 )
+# Renewed every four seconds.
+_ISSUED_SHORT = _ISSUED.replace("3600", "5")
+BULK_BYTES = 256 * 1024 * 1024
+BULK_FILE = "bulk"
 
 _HTTP = """
   access_log off;
@@ -37,11 +42,28 @@ _HTTP = """
   map_hash_bucket_size 1024;
   map $http_authorization $known {{ "Bearer {token}" 1; }}
   server {{
+    listen 127.0.0.1:{sink_port};
+    client_max_body_size 0;
+    location / {{ return 204; }}
+  }}
+  server {{
     listen 127.0.0.1:{http_port};
     listen 127.0.0.1:{https_port} ssl;
     ssl_certificate server.pem;
     ssl_certificate_key server.pem;
     location = /auth/token/issue {{ return 200 '{issued}'; }}
+    location = /auth/token/issue-short {{ return 200 '{issued_short}'; }}
+    location = /v1/bulk {{
+      if ($known = "") {{ return 401; }}
+      alias {bulk};
+    }}
+    # nginx reads a body only where somebody wants it, and whole only into a buffer: so it is taken
+    # for another server, which does not want it either.
+    location = /v1/sink {{
+      if ($known = "") {{ return 401; }}
+      client_max_body_size 0;
+      proxy_pass http://127.0.0.1:{sink_port};
+    }}
     location / {{
       if ($known = "") {{ return 401; }}
       return 200 '{answer}';
@@ -57,6 +79,7 @@ class Upstream:
     http_port: int
     https_port: int
     ca_file: Path
+    bulk_file: Path  # what GET /bulk answers with
 
     def port(self, scheme: Literal["http", "https"]) -> int:
         """Return the port on 127.0.0.1 where the API speaks *scheme*."""
@@ -76,13 +99,24 @@ def upstream(directory: Path, *, core: int) -> Iterator[Upstream]:
     ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
         str(directory / "server.pem")
     )
-    site = Upstream(http_port=free_port(), https_port=free_port(), ca_file=directory / "ca.pem")
+    site = Upstream(
+        http_port=free_port(),
+        https_port=free_port(),
+        ca_file=directory / "ca.pem",
+        bulk_file=directory / BULK_FILE,
+    )
+    bulk = directory / BULK_FILE
+    with bulk.open("wb") as file:
+        file.write(os.urandom(1024 * 1024) * (BULK_BYTES // (1024 * 1024)))
     launch = nginx.launch(
         directory,
         _HTTP.format(
             token=TOKEN,
             answer=_ANSWER,
             issued=_ISSUED,
+            issued_short=_ISSUED_SHORT,
+            bulk=bulk,
+            sink_port=free_port(),
             http_port=site.http_port,
             https_port=site.https_port,
         ),

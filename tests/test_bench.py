@@ -1,14 +1,19 @@
 """The benchmark's arithmetic: what a process tree used, and what is compared with what."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import pytest
 
+from bench import picture, report, targets
 from bench.load import LoadError, parse
 from bench.measure import tree_cpu_ns
+from bench.modes import FIGURES, MODES
+from bench.peers import PEERS
 from bench.report import ratio
 from bench.rounds import Sample
 
@@ -59,7 +64,7 @@ def test_a_process_that_is_gone_has_no_cost() -> None:
 
 def costing(*microseconds: float) -> list[Sample]:
     """Return a sample of one request for each of *microseconds*."""
-    return [Sample(1, 1.0, each / 1e6, 0.0, 0.0) for each in microseconds]
+    return [{"cpu_us": each} for each in microseconds]
 
 
 def test_a_ratio_is_of_neighbours_in_time() -> None:
@@ -67,7 +72,7 @@ def test_a_ratio_is_of_neighbours_in_time() -> None:
     Each round's costs are compared with that round's: a slow one disturbs one ratio of many.
     """
     samples = {"nginx": costing(10, 20, 40), "bearer-proxy": costing(30, 20, 40)}
-    found = ratio(samples, "bearer-proxy", to="nginx")
+    found = ratio(samples, "bearer-proxy", to="nginx", figure="cpu_us")
     assert (found.low, found.median, found.high) == pytest.approx((1, 1, 3))
 
 
@@ -99,3 +104,66 @@ def test_no_report_says_what_the_generator_said() -> None:
     """
     with pytest.raises(LoadError, match="unable to connect"):
         parse("", complaint="unable to connect to 127.0.0.1")
+
+
+RESULTS = {
+    "small-get": {
+        "nginx": [{"cpu_us": each} for each in (20.0, 22.0, 40.0)],
+        "bearer-proxy": [{"cpu_us": each} for each in (24.0, 33.0, 44.0)],
+    },
+    "idle": {"bearer-proxy": [{"idle_kib": 3.5, "start_mib": 44.0}]},
+    "access-log": {
+        "unlogged": [{"cpu_us": each} for each in (25.0, 26.0)],
+        "bearer-proxy": [{"cpu_us": each} for each in (28.0, 30.0)],
+    },
+}
+
+
+def test_a_target_is_a_ratio_a_difference_or_a_figure() -> None:
+    """
+    Ratios are of neighbours; what was not measured, or beside nobody, is said to be that.
+    """
+    rows = targets.markdown(RESULTS).splitlines()
+    assert "| small GET, CPU | 1.25 x nginx | 1.20 x nginx |" in rows
+    assert "| small GET, CPU | 0.35 x envoy | not measured |" in rows
+    assert "| access log into a file adds, CPU µs/request | 6 | 3.50 |" in rows
+    assert "| an idle connection, KiB (PSS) | 4 | 3.50 |" in rows
+
+
+def test_a_target_that_was_missed_stands_out() -> None:
+    """
+    It is set in bold, whatever the others are.
+    """
+    dear = {"small-get": {**RESULTS["small-get"], "bearer-proxy": [{"cpu_us": 30.0}] * 3}}
+    assert "| **1.36 x nginx** |" in targets.markdown(dear)
+
+
+def test_the_samples_come_back_out_of_the_document() -> None:
+    """
+    What was written can be judged again.
+    """
+    document = json.loads(json.dumps(report.document(RESULTS, seconds=3)))
+    assert report.results_in(document) == RESULTS
+
+
+def test_the_picture_has_a_bar_for_each_proxy_of_each_mode() -> None:
+    """
+    It is well-formed, has a name for those who don't see it, and the longest bar fits.
+    """
+    root = ElementTree.fromstring(picture.svg(RESULTS))
+    bars = [each for each in root.iter() if each.tag.endswith("rect")]
+    assert len(bars) == 5
+    assert root.get("aria-label")
+    width = float(root.get("width", 0))
+    assert all(0 < float(bar.get("width", 0)) < width - float(bar.get("x", 0)) for bar in bars)
+
+
+def test_every_mode_compares_a_figure_that_has_a_name() -> None:
+    """
+    Targets and modes speak of figures and proxies that there are.
+    """
+    assert {mode.figure for mode in MODES.values()} <= set(FIGURES)
+    for target in targets.TARGETS:
+        assert target.mode in MODES
+        assert not target.peer or target.peer in PEERS
+        assert not target.figure or target.figure in FIGURES

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bench.peers.site import Site
-from bench.processes import Launch, free_port
+from bench.processes import Launch
 
 # A JSON string is a TOML basic string as well.
 _CONFIG = """
@@ -25,11 +25,21 @@ address = {admin}
 
 [log]
 format = "json"
+access = {access}
 """
 
 
 def launch(site: Site) -> Launch:
     """Say how to start the installed ``bearer-proxy run`` on *site*."""
+    return _launch(site, access="all")
+
+
+def launch_unlogged(site: Site) -> Launch:
+    """Say how to start it without an access log."""
+    return _launch(site, access="off")
+
+
+def _launch(site: Site, *, access: str) -> Launch:
     config = site.directory / "config.toml"
     values = {
         "listen": f"127.0.0.1:{site.port}",
@@ -37,7 +47,8 @@ def launch(site: Site) -> Launch:
         "ca_file": str(site.upstream.ca_file),
         "issuer": site.issuer_url,
         # On, as it is by default, but not where another one may be running.
-        "admin": f"127.0.0.1:{free_port()}",
+        "admin": f"127.0.0.1:{site.admin_port}",
+        "access": access,
     }
     config.write_text(_CONFIG.format_map({key: json.dumps(text) for key, text in values.items()}))
     program = Path(sys.executable).with_name("bearer-proxy")

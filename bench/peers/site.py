@@ -17,6 +17,8 @@ class Site:
     port: int
     upstream: Upstream
     scheme: Literal["http", "https"]
+    admin_port: int  # for who has a second listener
+    short_tokens: bool = False
 
     @property
     def base_url(self) -> str:
@@ -26,8 +28,18 @@ class Site:
     @property
     def issuer_url(self) -> str:
         """Where a token is issued, to whatever credentials; always plain http."""
-        return f"http://{self.upstream.authority('http')}/auth/token/issue"
+        path = "/auth/token/issue-short" if self.short_tokens else "/auth/token/issue"
+        return f"http://{self.upstream.authority('http')}{path}"
 
 
-# Writes its configuration into the directory, and says how to start.
-Peer = Callable[[Site], Launch]
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """
+    A proxy to compare: *launch* writes its configuration into the directory, and says how to start.
+
+    *missing* says what this machine lacks for it, and how to get that; empty if nothing.
+    """
+
+    about: str
+    launch: Callable[[Site], Launch]
+    missing: Callable[[], str] = lambda: ""
