@@ -119,7 +119,7 @@ def test_every_package_is_pinned_by_hash_or_our_own(dockerfile: Dockerfile) -> N
 @pytest.mark.parametrize(
     "path",
     ["Dockerfile", "Makefile", "pyproject.toml", "deploy/build-image.sh", ".ci/run"]
-    + [f"requirements/{name}.txt" for name in ("build", "dev", "runtime")],
+    + [f"requirements/{name}.txt" for name in ("build", "cache", "dev", "otel", "runtime")],
 )
 def test_no_index_is_written_down(path: str) -> None:
     """

@@ -1,7 +1,9 @@
 """Off, which it is unless asked for: nothing is touched, nothing is imported, nothing is needed."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +114,18 @@ def test_off_nothing_of_opentelemetry_is_imported() -> None:
             check=True,
         )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_readmes_two_lines_switch_it_on(tmp_path: Path) -> None:
+    """
+    As they stand, in a file.
+    """
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (lines,) = re.findall(r"```toml\n(tracing.*?)```", readme, re.DOTALL)
+    assert len(lines.splitlines()) == 2
+    path = tmp_path / "config.toml"
+    path.write_text(lines)
+    environment = {name: text for name, text in ENABLED.items() if "TRACING" not in name}
+    settings = load({}, environment, path).settings
+    assert settings.tracing.enabled
+    assert settings.tracing.endpoint == "http://collector:4318"
