@@ -153,7 +153,7 @@ def test_a_person_with_curl(terminal: Terminal) -> None:
     said = terminal.type_in(typed)
     assert said.count('"success": true') == 1
     assert "Ready. Requests to http://127.0.0.1:" in said
-    assert said.count("  ok      upstream") == 2
+    assert said.count("  ok      upstream TLS") == 2
     assert terminal.api.client_secret not in said
 
 

@@ -7,17 +7,20 @@ to know. The issuer is asked for one token, which is dropped.
 
 import asyncio
 import os
+import socket
 import ssl
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
 
 from proxy.app import compose, tracing
 from proxy.app.secret import ProtectedSecret
 from proxy.dataplane import Pool
 from proxy.errors import ProxyError
 from proxy.settings import Loaded
-from proxy.tokens import Failure, Kind, SecretUnreadable
+from proxy.settings.report import printable
+from proxy.tokens import POLICY, Failure, Kind, SecretUnreadable
 
 _REJECTED, _UNREACHABLE, _FAILED = 3, 4, 1
 _AWAY = (Kind.UNREACHABLE, Kind.TIMEOUT, Kind.UNAVAILABLE)
@@ -32,15 +35,37 @@ class _StepError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
 class _Steps:
-    write: Callable[[str], object]
+    """Tells *write* a line for each step, and keeps the exit codes of those that failed."""
 
-    def passed(self, name: str, said: str) -> None:
-        self.write(f"  ok      {name:<14} {said}\n")
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._codes: dict[str, int] = {}
 
-    def failed(self, name: str, said: str) -> None:
-        self.write(f"  FAILED  {name:<14} {said}\n")
+    async def take(
+        self, name: str, step: Coroutine[Any, Any, str], *, needs: tuple[str, ...] = ()
+    ) -> None:
+        """Await *step*, unless one that it *needs* has failed."""
+        if missing := next((each for each in needs if each in self._codes), ""):
+            step.close()
+            self._codes[name] = 0
+            self._tell("skipped", name, f"needs the step {missing}")
+            return
+        try:
+            self._tell("ok", name, await step)
+        except _StepError as error:
+            self._codes[name] = error.code
+            self._tell("FAILED", name, str(error))
+
+    def _tell(self, outcome: str, name: str, said: str) -> None:
+        self._write(f"  {outcome:<7} {name:<13} {printable(said)}\n")
+
+    @property
+    def code(self) -> int:
+        """The exit code of it all."""
+        codes = [each for each in self._codes.values() if each]
+        # Rejected credentials are what only a person can mend: told before all else.
+        return _REJECTED if _REJECTED in codes else codes[0] if codes else 0
 
 
 def check_online(loaded: Loaded, write: Callable[[str], object]) -> int:
@@ -48,13 +73,9 @@ def check_online(loaded: Loaded, write: Callable[[str], object]) -> int:
     Try each step, telling *write* a line for each; return the exit code.
 
     0: all went well. 3: the issuer rejects the credentials. 4: issuer or upstream can't be reached.
-    1: anything else. Steps that do not depend on a failed one are tried all the same.
+    1: anything else. What does not need a step that failed is tried all the same.
     """
-    steps = _Steps(write)
-    if problem := start_problem(loaded):
-        steps.failed("configuration", problem)
-        return _FAILED
-    return asyncio.run(_check(loaded, steps))
+    return asyncio.run(_check(loaded, _Steps(write)))
 
 
 def start_problem(loaded: Loaded) -> str:
@@ -68,21 +89,26 @@ def start_problem(loaded: Loaded) -> str:
 
 
 async def _check(loaded: Loaded, steps: _Steps) -> int:
-    steps.passed("configuration", f"read from {loaded.path or 'environment and defaults'}")
-    codes = []
-    for name, step in (
-        ("client secret", _secret),
-        ("issuer", _connect_to_issuer),
-        ("token", _token),
-        ("upstream", _connect_to_upstream),
-    ):
-        try:
-            steps.passed(name, await step(loaded))
-        except _StepError as error:
-            steps.failed(name, str(error))
-            codes.append(error.code)
-    # Rejected credentials are what only a person can mend: told before all else.
-    return _REJECTED if _REJECTED in codes else codes[0] if codes else 0
+    settings = loaded.settings
+    issuer, upstream = settings.token.url, settings.upstream.url
+    await steps.take("configuration", _configuration(loaded))
+    if steps.code:
+        return steps.code
+    await steps.take("client secret", _secret(loaded))
+    await steps.take("issuer DNS", _resolved(issuer, "token.url"))
+    tls = _connected(loaded, issuer, "token.url")
+    await steps.take("issuer TLS", tls, needs=("issuer DNS",))
+    await steps.take("issuer", _token(loaded), needs=("client secret", "issuer TLS"))
+    await steps.take("upstream DNS", _resolved(upstream, "upstream.url"))
+    tls = _connected(loaded, upstream, "upstream.url")
+    await steps.take("upstream TLS", tls, needs=("upstream DNS",))
+    return steps.code
+
+
+async def _configuration(loaded: Loaded) -> str:
+    if problem := start_problem(loaded):
+        raise _StepError(_FAILED, problem)
+    return f"read from {loaded.path or 'environment and defaults'}"
 
 
 async def _secret(loaded: Loaded) -> str:
@@ -93,15 +119,20 @@ async def _secret(loaded: Loaded) -> str:
     return loaded.secret.description
 
 
-async def _connect_to_issuer(loaded: Loaded) -> str:
-    return await _connected(loaded, loaded.settings.token.url)
+async def _resolved(url: str, key: str) -> str:
+    """Return which addresses the host of *url* has, and how long it took to learn them."""
+    host, started = urlsplit(url).hostname or "", time.monotonic()
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        said = f"The name {host} could not be resolved. Check {key} and this machine's resolver."
+        raise _StepError(_UNREACHABLE, said) from None
+    addresses = ", ".join(dict.fromkeys(str(each[4][0]) for each in found))
+    return f"{host} is {addresses}, in {_milliseconds(started)}"
 
 
-async def _connect_to_upstream(loaded: Loaded) -> str:
-    return await _connected(loaded, loaded.settings.upstream.url)
-
-
-async def _connected(loaded: Loaded, url: str) -> str:
+async def _connected(loaded: Loaded, url: str, key: str) -> str:
     """Return what a connection to *url* is like: address, TLS version, certificate, time."""
     settings = loaded.settings
     pool = Pool(compose.destination_of(url, settings, compose.tls_context(settings)))
@@ -109,11 +140,17 @@ async def _connected(loaded: Loaded, url: str) -> str:
     try:
         upstream = await pool.connect()
     except ProxyError as error:
-        raise _StepError(_UNREACHABLE, f"{error.detail} {error.hint}") from None
-    took = (time.monotonic() - started) * 1000
-    said = f"{url} at {upstream.remote}, {_tls(upstream.tls)}, connected in {took:.0f} ms"
+        # Said of whatever a pool connects to, in terms of the upstream.
+        said = error.said.replace("upstream.url", key)
+        raise _StepError(_UNREACHABLE, said) from None
+    took = _milliseconds(started)
+    said = f"{url} at {upstream.remote}, {_tls(upstream.tls)}, connected in {took}"
     upstream.abort()
     return said
+
+
+def _milliseconds(started: float) -> str:
+    return f"{(time.monotonic() - started) * 1000:.0f} ms"
 
 
 def _tls(session: ssl.SSLObject | None) -> str:
@@ -144,7 +181,7 @@ async def _token(loaded: Loaded) -> str:
 def _failure(failure: Failure) -> str:
     said = f": {failure.excerpt}" if failure.excerpt else ""
     retry = f"; it asks to wait {failure.retry_after:.0f} s" if failure.retry_after else ""
-    return f"The issuer {failure.cause}{said}{retry}"
+    return f"The issuer {failure.cause}{said}{retry}. {POLICY[failure.kind].hint}"
 
 
 def _code_of(kind: Kind) -> int:

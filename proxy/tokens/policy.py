@@ -57,7 +57,7 @@ POLICY: Mapping[Kind, Policy] = MappingProxyType(
             "rejected",
             Reaction.LATCH,
             "Check token.client_id and the client secret. A changed secret file is noticed within "
-            "5 seconds; any other change needs a restart.",
+            "5 seconds, any other change on SIGHUP.",
         ),
         Kind.RATE_LIMITED: Policy(
             "issuer_rate_limited",
