@@ -13,7 +13,7 @@ from proxy.log.access import shown
 from proxy.log.secrets import SECRETS
 from proxy.settings.address import TcpAddress, is_loopback
 from proxy.settings.model import Settings
-from proxy.tokens import Outcome
+from proxy.tokens import POLICY, Kind, Outcome
 from proxy.tracing import Destination, Issuance, Tracer, Unusable, environment, spans
 from proxy.tracing.sampling import Sampling, sampling
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from proxy.tracing.collector import Collector
 
 _log = structlog.get_logger()
+_NOT_ASKED = POLICY[Kind.UNREADABLE].result
 
 
 class Tracing:
@@ -47,8 +48,10 @@ class Tracing:
     def tell_issuance(self, url: str, outcome: Outcome) -> None:
         """Tell of an exchange with the issuer at *url*, in a trace of its own."""
         trace_id, span_id, recorded = self.tracer.root()
-        if recorded:
-            known = Issuance(url, outcome.at, outcome.duration, outcome.result, outcome.cause)
+        if recorded and outcome.result != _NOT_ASKED:
+            known = Issuance(
+                url, outcome.at, outcome.duration, outcome.result, outcome.cause, outcome.status
+            )
             self._collector.add([spans.of_issuance(known, trace_id, span_id)])
 
     async def stop(self) -> None:

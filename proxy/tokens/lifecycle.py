@@ -158,13 +158,12 @@ class Lifecycle:
             times = plan(result.lifetime.seconds, sent_at=result.sent_at, uniform=self._uniform)
             if now < times.usable_until:
                 self._granted(now, result, times)
-                self._remember(now, "ok", "", "", exchange.duration)
+                self._remember(now, exchange, "ok")
                 return
             result = Failure(Kind.BAD_RESPONSE, "sent a token that had expired when it arrived")
         self._failed(now, result, exchange.fingerprint)
-        self._remember(
-            now, POLICY[result.kind].result, result.cause, result.excerpt, exchange.duration
-        )
+        told = POLICY[result.kind].result
+        self._remember(now, exchange, told, cause=result.cause, excerpt=result.excerpt)
 
     def abandoned(self) -> None:
         """The exchange was cancelled; it counts as an attempt, and proves nothing."""
@@ -426,6 +425,10 @@ class Lifecycle:
             return True
         return False
 
-    def _remember(self, now: float, result: str, cause: str, excerpt: str, duration: float) -> None:
+    def _remember(
+        self, now: float, exchange: Exchange, result: str, *, cause: str = "", excerpt: str = ""
+    ) -> None:
         self._counts[result] += 1
-        self._history.append(Outcome(now, result, cause, excerpt, duration))
+        self._history.append(
+            Outcome(now, result, cause, excerpt, exchange.duration, exchange.status)
+        )

@@ -70,9 +70,10 @@ class Exchange:
     One conversation with the issuer, come to its end after *duration* seconds.
 
     *fingerprint* tells the credential that was used from any other, without telling what it is;
-    empty if it could not be read.
+    empty if it could not be read. *status* is that of the answer, None if there was no whole one.
     """
 
     result: Grant | Failure
     fingerprint: str
     duration: float
+    status: int | None = None

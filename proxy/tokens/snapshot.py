@@ -1,7 +1,7 @@
 """What is visible of the token's life: one value, read by logs, metrics and the status page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -25,17 +25,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One past exchange. *at* is when it ended, on the snapshot's wall clock."""
+    """One past exchange. *at* is when it ended, on the snapshot's wall clock; *status* if known."""
 
     at: float
     result: str
     cause: str
     excerpt: str
     duration: float
+    status: int | None = None
 
     def later(self, seconds: float) -> "Outcome":
         """Return the same with another clock's time, which is *seconds* ahead."""
-        return Outcome(self.at + seconds, self.result, self.cause, self.excerpt, self.duration)
+        return replace(self, at=self.at + seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,8 @@ class TokenSource:
             return self._unasked(str(error), begun)
         except (OSError, ValueError) as error:
             return self._unasked(f"the client secret can't be read ({type(error).__name__})", begun)
-        result = await self._ask(secret)
-        return Exchange(result, self._fingerprint(secret), self._clock.now() - begun)
+        result, status = await self._ask(secret)
+        return Exchange(result, self._fingerprint(secret), self._clock.now() - begun, status)
 
     def _unasked(self, why: str, begun: float) -> Exchange:
         unread = Failure(Kind.UNREADABLE, f"was not asked: {why}", called=False)
@@ -112,17 +112,18 @@ class TokenSource:
         sent = f"{self._config.identity}\n{secret}".encode()
         return hashlib.blake2b(sent, key=_KEY, digest_size=16).hexdigest()
 
-    async def _ask(self, secret: str) -> Grant | Failure:
+    async def _ask(self, secret: str) -> tuple[Grant | Failure, int | None]:
         try:
             async with asyncio.timeout(self._config.timeout_seconds):
                 answer = await self._converse(secret)
         except TimeoutError:
             limit = self._config.timeout_seconds
-            return Failure(Kind.TIMEOUT, f"did not answer within {limit:g} s")
+            return Failure(Kind.TIMEOUT, f"did not answer within {limit:g} s"), None
         except _TooLong:
-            return Failure(Kind.BAD_RESPONSE, f"sent an answer of more than {ANSWER_BYTES} bytes")
+            cause = f"sent an answer of more than {ANSWER_BYTES} bytes"
+            return Failure(Kind.BAD_RESPONSE, cause), None
         except (aiohttp.ClientError, OSError) as error:
-            return _translated(error)
+            return _translated(error), None
         config = self._config
         hide = (
             *redact.spellings(secret, client_id=config.client_id),
@@ -130,7 +131,7 @@ class TokenSource:
             *config.headers.values(),
             *config.extra.values(),
         )
-        return answers.read(answer, config=config, hide=hide)
+        return answers.read(answer, config=config, hide=hide), answer.status
 
     async def _converse(self, secret: str) -> answers.Answer:
         fields, body = request.build(self._config, secret)

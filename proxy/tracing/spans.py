@@ -124,6 +124,7 @@ class Issuance:
     duration: float
     result: str
     cause: str
+    status: int | None
 
 
 def of_issuance(issuance: Issuance, trace_id: bytes, span_id: bytes) -> Span:
@@ -145,6 +146,7 @@ def of_issuance(issuance: Issuance, trace_id: bytes, span_id: bytes) -> Span:
             "url.full": issuance.url,
             "server.address": parts.hostname or "",
             "server.port": parts.port or _PORTS[parts.scheme],
+            **({"http.response.status_code": issuance.status} if issuance.status else {}),
             "bearer_proxy.token.result": issuance.result,
             **({} if ok else {"error.type": issuance.result}),
         },

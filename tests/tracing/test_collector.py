@@ -134,6 +134,7 @@ async def test_a_request_and_the_token_for_it_arrive(start: Start) -> None:
         "url.full": traced.api.issue_url(),
         "server.address": "127.0.0.1",
         "server.port": int(traced.api.origin.rpartition(":")[2]),
+        "http.response.status_code": 200,
         "bearer_proxy.token.result": "ok",
     }
     for span in spans.values():
@@ -175,6 +176,7 @@ async def test_a_token_that_is_refused_is_a_failed_span(start: Start) -> None:
         first, second = spans_of(_CLIENT, collector, "POST token")
     assert (first.failed, second.failed) == (False, True)
     assert second.attributes["error.type"] == "rejected"
+    assert second.attributes["http.response.status_code"] == 401
     assert second.attributes["bearer_proxy.token.result"] == "rejected"
     assert second.reason.startswith("answered 401")
     assert first.trace_id != second.trace_id
