@@ -30,6 +30,8 @@ _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # At least one letter, and not 0x…: a label of digits is an address to many resolvers.
 _SINGLE_LABEL = re.compile(r"(?!0x)(?=.*[a-z])[a-z0-9_-]+")
 
+_HOST_HINT = "Send the name and port that the client connects to, once."
+
 
 def known_here(host: str, local: str) -> bool:
     """Accept localhost, loopback addresses, and the address *local* itself."""
@@ -78,14 +80,22 @@ def _checked_host(request: web.Request, allowed: HostRule) -> str:
     """Return the Host field, empty where HTTP/1.0 (no browser speaks it) left it out."""
     hosts = request.headers.getall("Host", [])
     if not request.raw_path.startswith("/"):
-        raise ProxyError("bad_request", "The target must be a path.")
+        raise ProxyError(
+            "bad_request",
+            "The target must be a path.",
+            hint="This is no proxy: ask for a path such as /readyz, not for a whole URL.",
+        )
     if not hosts and request.version < (1, 1):
         return ""
     if len(hosts) != 1:
-        raise ProxyError("bad_request", "There must be one Host field.")
+        raise ProxyError("bad_request", "There must be one Host field.", hint=_HOST_HINT)
     parts = split_authority(hosts[0].encode("utf-8", "surrogateescape"))
     if parts is None:
-        raise ProxyError("bad_request", "The Host field is not a host name with an optional port.")
+        raise ProxyError(
+            "bad_request",
+            "The Host field is not a host name with an optional port.",
+            hint=_HOST_HINT,
+        )
     name = parts[0].decode("ascii")
     if not allowed(name, _arrived_at(request)):
         raise ProxyError(

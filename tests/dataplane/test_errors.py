@@ -1,11 +1,13 @@
 """Every error that the proxy answers itself, provoked over the wire."""
 
+import ast
 import io
 import json
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 
 import pytest
 import trustme
@@ -37,6 +39,7 @@ from tests.dataplane.rig import (
     values,
 )
 
+ROOT = Path(__file__).parents[2]
 Provoke = Callable[[Start], Awaitable[tuple[Rig, bytes]]]
 
 
@@ -401,6 +404,28 @@ async def test_a_web_page_that_got_here_is_not_told_the_way_on(start: Start, cod
 def test_every_error_has_been_provoked() -> None:
     """A kind without a row here is one that nobody has seen."""
     assert {code for code, _, _ in ROWS} == set(KINDS)
+
+
+def test_no_error_is_without_advice() -> None:
+    """Whatever else is refused one day: where an error is made, a hint goes with it."""
+    makers = 0
+    for path in (ROOT / "proxy").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "ProxyError":
+                makers += 1
+                assert "hint" in {each.arg for each in node.keywords}, f"{path}:{node.lineno}"
+    assert makers > 30
+
+
+async def test_what_the_stop_cuts_off_is_told_with_its_sentence(rig: Rig) -> None:
+    """Nobody is there to answer any more, but the log has the reason."""
+    _, upstream = await rig.ask(get())
+    await upstream.head()
+    assert await rig.plane.drain(0) == 1
+    [record] = await rig.journal.told()
+    assert (record.status, record.error) == (503, "draining")
+    assert record.detail.startswith("The proxy stopped before the answer was complete. The request")
+    assert "[drain] timeout_seconds" in record.detail
 
 
 async def test_an_error_to_head_has_no_body(rig: Rig) -> None:
