@@ -55,6 +55,7 @@ clean:
 .venv/.runtime: .venv/bin/python requirements/runtime.txt requirements/build.txt pyproject.toml
 	$(PIP) --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q proxy
 	@touch $@
 
 # Other people's proxies, to be measured beside ours.

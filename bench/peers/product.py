@@ -1,9 +1,11 @@
 """The product in its default configuration: access log on, as JSON lines into a file."""
 
+import compileall
 import json
 import sys
 from pathlib import Path
 
+import proxy
 from bench.peers.site import Site
 from bench.processes import Launch
 
@@ -29,6 +31,9 @@ access = {access}
 """
 
 
+_PACKAGE = Path(proxy.__file__).parent
+
+
 def launch(site: Site) -> Launch:
     """Say how to start the installed ``bearer-proxy run`` on *site*."""
     return _launch(site, access="all")
@@ -40,6 +45,8 @@ def launch_unlogged(site: Site) -> Launch:
 
 
 def _launch(site: Site, *, access: str) -> Launch:
+    # As an installed package is; a checkout may be of an environment that writes no bytecode.
+    compileall.compile_dir(_PACKAGE, quiet=1)
     config = site.directory / "config.toml"
     values = {
         "listen": f"127.0.0.1:{site.port}",

@@ -62,9 +62,10 @@ async def _run(loaded: Loaded, output: Output) -> None:
             reloader.ask()
         running.console.on_quit = stop.set
         _introduce(running, output)
-        # What start-up made lives as long as the process; no collection needs to look at it again.
-        gc.collect()
+        # What start-up made lives as long as the process: no collection needs to look at it, now or
+        # later. To look for the little of it that is garbage takes longer than all the rest here.
         gc.freeze()
+        gc.enable()
         await stop.wait()
         await drain(running, at_once, running.settings.drain.timeout_seconds)
 
