@@ -12,9 +12,11 @@ Rule 3: spans go straight to the collector: no proxy of the environment, which m
 """
 
 import asyncio
+import gzip
 import logging
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,14 +24,15 @@ from typing import Any
 
 import requests
 import structlog
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
-from opentelemetry.trace.status import Status, StatusCode
+from opentelemetry.trace import SpanContext, TraceFlags
 
+from proxy.tracing import wire
 from proxy.tracing.environment import Destination, Unusable
 from proxy.tracing.spans import Span
 
@@ -42,8 +45,10 @@ _NAME = "bearer-proxy"
 # The standard's default for OTEL_BSP_MAX_QUEUE_SIZE.
 _QUEUE = "2048"
 _LOST_AGAIN_SECONDS = 60.0
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_FINE, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+_COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
 # Where the SDK and what it sends with say things.
 _LOGGERS = ("opentelemetry", "urllib3")
 
@@ -64,8 +69,6 @@ class Collector:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._shown = destination.shown
         self._loop = asyncio.get_running_loop()
-        self._resource = _resource(version)
-        self._scope = InstrumentationScope(_NAME, version)
         self._failing = False
         self._added = self._lost = 0
         self._lost_at = -_LOST_AGAIN_SECONDS
@@ -73,7 +76,7 @@ class Collector:
             self._most = int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE") or _QUEUE)
             session = _Session(partial(self._from_thread, self._heard))
             exporter = OTLPSpanExporter(endpoint=destination.url, session=session)
-            self._exporter = _Counting(exporter)
+            self._exporter = _Exporter(exporter, session, version)
             self._processor = BatchSpanProcessor(self._exporter, max_queue_size=self._most)
         except ValueError:
             raise Unusable(
@@ -88,37 +91,9 @@ class Collector:
                 self._lost += 1
             else:
                 self._added += 1
-                self._processor.on_end(self._made(span))
+                self._processor.on_end(_Encoded(span))
         if self._lost:
             self._say_lost()
-
-    def _made(self, span: Span) -> ReadableSpan:
-        trace_id = int(span.trace_id, 16)
-        state = TraceState.from_header([span.state.decode("ascii")]) if span.state else None
-        parent = None
-        if span.parent_id:
-            parent = SpanContext(trace_id, int(span.parent_id, 16), span.remote, _SAMPLED)
-        status = _FINE
-        if span.failed:
-            status = Status(StatusCode.ERROR, span.reason) if span.reason else _FAILED
-        return ReadableSpan(
-            span.name,
-            context=SpanContext(
-                trace_id,
-                int(span.span_id, 16),
-                is_remote=False,
-                trace_flags=_SAMPLED,
-                trace_state=state,
-            ),
-            parent=parent,
-            resource=self._resource,
-            attributes=span.attributes,
-            kind=SpanKind.SERVER if span.server else SpanKind.CLIENT,
-            status=status,
-            start_time=int(span.started * 1e9),
-            end_time=int(span.ended * 1e9),
-            instrumentation_scope=self._scope,
-        )
 
     async def stop(self) -> None:
         """Send what is left, for STOP_SECONDS at most."""
@@ -169,22 +144,35 @@ class Collector:
         self._lost, self._lost_at = 0, now
 
 
-def _resource(version: str) -> Resource:
-    """Return who we are: by ourselves, and above that by the environment."""
-    own = Resource.create({"service.name": _NAME, "service.version": version})
-    return own.merge(OTELResourceDetector().detect())
+class _Encoded(ReadableSpan):
+    """A span on its way through the SDK's queue, of which it knows no more than that it goes."""
+
+    _SENT = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+    def __init__(self, span: Span) -> None:
+        self._context = self._SENT
+        self.data = wire.encoded(span)
 
 
-class _Counting(SpanExporter):
-    """Another exporter, and how many spans it was given: *taken*, written by its thread alone."""
+class _Exporter(SpanExporter):
+    """
+    Sends what is encoded already by *exporter*, which is given no span and encodes none.
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    It brings all else that an exporter needs: the standard's variables, compression, retries.
+    *taken* is how many spans it was given, written by its thread alone.
+    """
+
+    def __init__(self, exporter: SpanExporter, session: "_Session", version: str) -> None:
         self._exporter = exporter
+        self._session = session
+        self._around = _around(version)
         self.taken = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.taken += len(spans)
-        return self._exporter.export(spans)
+        data = (span.data for span in spans if isinstance(span, _Encoded))
+        self._session.content = wire.request(*self._around, data)
+        return self._exporter.export(())
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
@@ -193,18 +181,37 @@ class _Counting(SpanExporter):
         return True
 
 
+def _around(version: str) -> tuple[bytes, bytes]:
+    """Return resource and scope, encoded: who we are, by ourselves and above that by variables."""
+    own = Resource.create({"service.name": _NAME, "service.version": version})
+    resource = own.merge(OTELResourceDetector().detect())
+    scope = InstrumentationScope(_NAME, version)
+    nothing = ReadableSpan(
+        "", context=_Encoded._SENT, resource=resource, instrumentation_scope=scope
+    )
+    (whole,) = encode_spans([nothing]).resource_spans
+    return whole.resource.SerializeToString(), whole.scope_spans[0].scope.SerializeToString()
+
+
 class _Session(requests.Session):
-    """Tells *heard*, in words of ours, what came of each request; empty if it was taken."""
+    """
+    Sends *content* as the body of each request, compressed as its head says.
+
+    Tells *heard*, in words of ours, what came of it; empty if it was taken.
+    """
 
     def __init__(self, heard: Callable[[str], None]) -> None:
         super().__init__()
         self.trust_env = False
+        self.content = b""
         self._tell = heard
 
-    def request(self, *arguments: Any, **named: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send it; redirects are not followed, as they would take the header fields elsewhere."""
+        pack = _COMPRESSIONS.get(str(request.headers.get("Content-Encoding")), bytes)
+        request.prepare_body(pack(self.content), None)
         try:
-            answer = super().request(*arguments, **{**named, "allow_redirects": False})
+            answer = super().send(request, **{**options, "allow_redirects": False})
         except Exception as error:
             self._tell(_cause(error))
             raise

@@ -10,14 +10,13 @@ Rule 2: whose failure it was stays visible: the server span of a request that we
 Reference: https://opentelemetry.io/docs/specs/semconv/http/http-spans/ (stable).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from proxy.errors import KINDS, Side
-from proxy.policy.target import Base
-from proxy.policy.trace import Attempt, Trace
 
 # A request that is over, in the order in which every journal is told; its Trace comes last.
 Facts = tuple[Any, ...]
@@ -35,10 +34,11 @@ _LONGEST_HOST = 255
 _LEFT, _NOTHING_SENT = "client_closed", 499
 _PORTS = {"http": 80, "https": 443}
 _HIDDEN_QUERY = "?REDACTED"
+# What is asked for repeats, and so does who asks.
+_REMEMBERED, _LONGEST_REMEMBERED = 1024, 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """
     A span that is over. *started* and *ended* are Unix time; ids are in hexadecimal.
 
@@ -55,7 +55,7 @@ class Span:
     state: bytes
     started: float
     ended: float
-    attributes: Mapping[str, str | int]
+    attributes: Attributes
     failed: bool
     reason: str = ""
 
@@ -65,54 +65,67 @@ def is_recorded(facts: Facts) -> bool:
     return len(facts) > _PLAIN and facts[_PLAIN].sampled
 
 
-def of_request(facts: Facts, *, show: Show, hide: Hide) -> Iterator[Span]:
-    """Yield the server span and a client span for each time that the request was sent."""
+def of_request(facts: Facts, *, show: Show, hide: Hide) -> list[Span]:
+    """
+    Return the server span, and a client span for each time that the request was sent.
+
+    What repeats is remembered with *show*: another one is needed when that would say another thing.
+    """
     (
         at, method, target, status, _, duration, _, _,
         _, _, error, client, _, detail, place,
     ) = facts  # fmt: skip
+    asked, parent = place.asked, place.parent
     began = at - duration
-    state = place.parent.state if place.parent else b""
-    name, attributes = _method(method, show)
-    yield Span(
-        name=name,
-        server=True,
-        trace_id=place.trace_id,
-        span_id=place.span_id,
-        parent_id=place.parent.span_id if place.parent else b"",
-        remote=place.parent is not None,
-        state=state,
-        started=began,
-        ended=at,
-        attributes={
-            **attributes,
-            **_received(target, client, place, show),
-            **_outcome(0 if status == _NOTHING_SENT and error == _LEFT else status, error, 500),
-        },
-        failed=status >= 500 or _is_ours(error),
-        reason=hide(detail),
-    )
-    sent_to = _sent_to(place, show)
-    for resent, attempt in enumerate(place.attempts):
-        yield Span(
-            name=name,
-            server=False,
-            trace_id=place.trace_id,
-            span_id=attempt.span_id,
-            parent_id=place.span_id,
-            remote=False,
-            state=state,
-            started=began + (attempt.started - place.started),
-            ended=began + (attempt.ended - place.started),
-            attributes={
-                **attributes,
-                **sent_to,
-                **_peer(attempt),
-                **({"http.request.resend_count": resent} if resent else {}),
-                **_outcome(attempt.status, attempt.error, 400),
-            },
-            failed=bool(attempt.error) or attempt.status >= 400,
+    state = parent.state if parent else b""
+    brief = len(target) <= _LONGEST_REMEMBERED
+    describe = _received if brief else _received.__wrapped__
+    name, received = describe(method, target, asked.received.host, asked.received.minor, show)
+    answered = 0 if status == _NOTHING_SENT and error == _LEFT else status
+    found = [
+        Span(
+            name,
+            True,
+            place.trace_id,
+            place.span_id,
+            parent.span_id if parent else b"",
+            parent is not None,
+            state,
+            began,
+            at,
+            {**received, **_address("client", client), **_outcome(answered, error, 500)},
+            status >= 500 or _is_ours(error),
+            hide(detail),
         )
+    ]
+    if place.attempts:
+        locate = _sent if brief else _sent.__wrapped__
+        sent = locate(method, asked.line, place.base.scheme, place.base.authority, show)
+        before = began - place.started
+    for resent, attempt in enumerate(place.attempts):
+        attributes = {
+            **sent,
+            **_address("network.peer", attempt.remote),
+            **_outcome(attempt.status, attempt.error, 400),
+        }
+        if resent:
+            attributes["http.request.resend_count"] = resent
+        found.append(
+            Span(
+                name,
+                False,
+                place.trace_id,
+                attempt.span_id,
+                place.span_id,
+                False,
+                state,
+                before + attempt.started,
+                before + attempt.ended,
+                attributes,
+                bool(attempt.error) or attempt.status >= 400,
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +191,18 @@ def _is_ours(error: str) -> bool:
     return error in KINDS and KINDS[error].side is not Side.DOWNSTREAM
 
 
-def _received(target: bytes, client: str, place: Trace, show: Show) -> Attributes:
-    """Return what the client asked for, and whom."""
-    received = place.asked.received
-    return {
+@lru_cache(maxsize=_REMEMBERED)
+def _received(
+    method: bytes, target: bytes, host: bytes, minor: int, show: Show
+) -> tuple[str, Attributes]:
+    """Return a request's name, and what the client asked for, and whom."""
+    name, attributes = _method(method, show)
+    return name, {
+        **attributes,
         "url.scheme": "http",
         "url.path": show(_path(target)),
-        "network.protocol.version": "1.1" if received.minor else "1.0",
-        **_host(received.host, show),
-        **_address("client", client.partition(" ")[0]),
+        "network.protocol.version": "1.1" if minor else "1.0",
+        **_host(host, show),
     }
 
 
@@ -204,30 +220,28 @@ def _host(authority: bytes, show: Show) -> Attributes:
     return _address("server", show(authority)) or {"server.address": show(authority)}
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _address(name: str, address: str) -> Attributes:
-    """Return ``host:port`` as two attributes; nothing for what has no port."""
-    host, colon, port = address.rpartition(":")
+    """Return ``host:port``, whatever stands behind it, as attributes; none if there is no port."""
+    host, colon, port = address.partition(" ")[0].rpartition(":")
     if not (colon and port.isdecimal()):
         return {}
     return {f"{name}.address": host.strip("[]"), f"{name}.port": int(port)}
 
 
-def _peer(attempt: Attempt) -> Attributes:
-    return _address("network.peer", attempt.remote)
-
-
-def _sent_to(place: Trace, show: Show) -> Attributes:
-    """Return where the request goes, its query left out."""
-    base: Base = place.base
-    sent = place.asked.line.split(b" ")[1] if place.asked.line else b""
+@lru_cache(maxsize=_REMEMBERED)
+def _sent(method: bytes, line: bytes, scheme: bytes, authority: bytes, show: Show) -> Attributes:
+    """Return where the request with this *line* goes, its query left out."""
+    sent = line.split(b" ")[1] if line else b""
     path, mark, _ = sent.partition(b"?")
-    scheme, authority = base.scheme.decode(), base.authority.decode()
+    where, upstream = scheme.decode(), authority.decode()
     shown = show(path) if path[:1] == b"/" else ""
     return {
-        "url.full": f"{scheme}://{authority}{shown}{_HIDDEN_QUERY if mark else ''}",
+        **_method(method, show)[1],
+        "url.full": f"{where}://{upstream}{shown}{_HIDDEN_QUERY if mark else ''}",
         "network.protocol.version": "1.1",
         **(
-            _address("server", authority)
-            or {"server.address": authority.strip("[]"), "server.port": _PORTS[scheme]}
+            _address("server", upstream)
+            or {"server.address": upstream.strip("[]"), "server.port": _PORTS[where]}
         ),
     }

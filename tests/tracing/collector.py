@@ -1,5 +1,6 @@
 """A collector of OTLP over HTTP in this very process: takes, refuses or hangs as it is told."""
 
+import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,12 +35,13 @@ class Collector:
     """
     Listens on a free port of the loopback.
 
-    ``status`` is what it answers with; while ``open`` is not set it does not answer at all.
-    ``bodies`` and ``fields`` are those of all requests.
+    ``status`` is what it answers with, after those in ``once``; while ``open`` is not set it does
+    not answer at all. ``bodies`` and ``fields`` are those of all requests.
     """
 
     def __init__(self) -> None:
         self.status = 200
+        self.once: list[int] = []
         self.open = threading.Event()
         self.open.set()
         self.bodies: list[bytes] = []
@@ -57,13 +59,17 @@ class Collector:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers["Content-Encoding"] == "gzip":
+                    body = gzip.decompress(body)
                 with collector._came:
                     collector.bodies.append(body)
                     collector.fields.append({k.lower(): v for k, v in self.headers.items()})
                     collector.paths.append(self.path)
                     collector._came.notify_all()
                 collector.open.wait(PATIENCE_SECONDS)
-                self.send_response(collector.status, "As told")
+                status = collector.once.pop() if collector.once else collector.status
+                self.send_response(status, "As told")
+                self.send_header("Retry-After", "0")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -269,6 +269,19 @@ async def test_a_collector_that_hangs_costs_spans_and_nothing_else(
         assert len(collector.spans) < 20
 
 
+async def test_a_collector_that_is_busy_is_asked_again(start: Start) -> None:
+    """
+    The very spans are sent once more, when it says so.
+    """
+    with Collector() as collector:
+        collector.once = [503]
+        async with start(collector.url) as traced:
+            await asyncio.to_thread(collector.until_asked, 2)
+            await traced.told("tracing.export_recovered")
+        first, second, *_ = collector.bodies
+        assert first == second
+
+
 async def test_spans_go_straight_to_the_collector(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,17 +298,19 @@ async def test_spans_go_straight_to_the_collector(
 
 async def test_the_standard_variables_say_where_and_who(start: Start) -> None:
     """
-    Without a configured endpoint that of the environment holds; so does the name it gives.
+    Without a configured endpoint that of the environment holds; so do its name and compression.
     """
     with Collector() as collector:
         variables = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"{collector.url}/otlp/",
             "OTEL_SERVICE_NAME": "mine",
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
         }
         async with start(None, **variables) as traced:
             await traced.get()
         assert {span.resource["service.name"] for span in collector.until(3)} == {"mine"}
         assert set(collector.paths) == {"/otlp/v1/traces"}
+        assert {fields["content-encoding"] for fields in collector.fields} == {"gzip"}
 
 
 async def test_what_is_not_sampled_is_not_sent(start: Start) -> None:
