@@ -52,8 +52,9 @@ class TracedExchange(Exchange):
 
     def _head_of(self, forward: Forward) -> bytes:
         span_id = self._tracer.new_span()
-        self._attempt = Attempt(span_id, time.monotonic())
-        self._trace.attempts.append(self._attempt)
+        if self._trace.sampled:
+            self._attempt = Attempt(span_id, time.monotonic())
+            self._trace.attempts.append(self._attempt)
         head = trace.without(forward.head) + self._trace.field_lines(span_id)
         return super()._head_of(Forward(head, forward.credential))
 

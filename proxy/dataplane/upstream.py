@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from proxy.dataplane import flow, referee
+from proxy.dataplane import ends, flow, referee
 from proxy.dataplane.flow import Gate
 from proxy.errors import ProxyError
 from proxy.policy import answer, framing
@@ -40,6 +40,7 @@ class Upstream(asyncio.Protocol):
         "_interim",
         "_plain",
         "_poll",
+        "_remote",
         "_said_eof",
         "_transport",
         "closed",
@@ -62,6 +63,7 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport
         self.gate: Gate
         self.requests = 0
+        self._remote = ""
         self.closed = False  # it can't be used any more
         self.idle_until = 0.0
         self.keep_alive_seconds = 0
@@ -87,9 +89,10 @@ class Upstream(asyncio.Protocol):
 
     @property
     def remote(self) -> str:
-        """The address it is connected to, as ``127.0.0.1:443``."""
-        host, port, *_ = self._transport.get_extra_info("peername")
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        """The address it is connected to, as ``127.0.0.1:443``; empty if it was lost at once."""
+        if not self._remote:
+            self._remote = ends.shown(self._transport.get_extra_info("peername"))
+        return self._remote
 
     @property
     def tls(self) -> ssl.SSLObject | None:

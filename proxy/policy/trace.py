@@ -17,6 +17,7 @@ Reference: https://www.w3.org/TR/trace-context/, sections 3.2, 3.3 and 4.
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from proxy.policy.target import Base
 from proxy.policy.verdict import Asked
@@ -26,6 +27,7 @@ _LINES = re.compile(rb"\r\n(?i:trace(parent|state)):[ \t]*([^\r\n]*)")
 # Of a version to come only the beginning is known, and must be followed by a dash if by anything.
 _PARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _KNOWN_VERSION = b"00"
+_NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
 _SAMPLED = 1
 _MEMBER = re.compile(
     rb"[ \t]*([a-z0-9][a-z0-9_\-*/@]{0,255})=[ -+\--<>-~]{0,255}[!-+\--<>-~][ \t]*"
@@ -33,8 +35,7 @@ _MEMBER = re.compile(
 _MOST_MEMBERS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(NamedTuple):
     """The span that a request comes from: ids in hexadecimal, and the *state* of other vendors."""
 
     trace_id: bytes
@@ -96,14 +97,16 @@ def parent(head: bytes) -> Parent | None:
     if match is None:
         return None
     version, trace_id, span_id, flags, more = match.groups()
-    if (version == _KNOWN_VERSION and more) or not trace_id.strip(b"0") or not span_id.strip(b"0"):
+    if (version == _KNOWN_VERSION and more) or trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
-    states = [value for name, value in found if name.lower() == b"state"]
+    states = [value for name, value in found if name.lower() == b"state"] if found[1:] else []
     return Parent(trace_id, span_id, bool(int(flags, 16) & _SAMPLED), _state(states))
 
 
 def _state(values: list[bytes]) -> bytes:
     """Return the one list that *values* make; nothing if it is no such list."""
+    if not values:
+        return b""
     members = [member for value in values for member in value.split(b",") if member.strip(b" \t")]
     keys = {match[1] for member in members if (match := _MEMBER.fullmatch(member))}
     return b",".join(members) if len(keys) == len(members) <= _MOST_MEMBERS else b""

@@ -14,7 +14,7 @@ from proxy.tracing.environment import Unusable
 
 _PARENT = "parentbased_"
 _RATIOS: Mapping[str, float | None] = {"always_on": 1.0, "always_off": 0.0, "traceidratio": None}
-_HALF = 1 << 64
+LOWER_HALF = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,12 @@ class Sampling:
         """Tell whether the trace of this id is recorded, given where it comes from."""
         if parent is not None and self.parent_based:
             return parent.sampled
-        return int(trace_id[16:], 16) < round(self.ratio * _HALF)
+        return int(trace_id, 16) & LOWER_HALF < self.bound
+
+    @property
+    def bound(self) -> int:
+        """What the lower half of the id of a trace that is recorded stays below."""
+        return round(self.ratio * (LOWER_HALF + 1))
 
 
 def sampling(environ: Mapping[str, str]) -> Sampling:

@@ -133,7 +133,7 @@ async def test_a_client_whose_traces_differ_is_followed_in_each(rig: TracedRig) 
         assert (told.trace_id, told.sampled) == (trace, number % 2 == 1)
         assert told.state == b"n=%d" % number
     trees = await rig.told_of.trees(9)
-    assert [server.trace_id for server, _ in trees[1:]] == [b"%032x" % n for n in range(1, 9)]
+    assert [tree[0].trace_id for tree in trees[1:]] == [b"%032x" % n for n in range(1, 9)]
 
 
 async def test_a_trace_that_is_not_sampled_stays_so(begin: Begin) -> None:
