@@ -12,16 +12,14 @@ import structlog
 
 from proxy.errors import ProxyError
 from proxy.policy.credential import Credential
+from proxy.policy.supply import Supply, Want, ended
 from proxy.tokens.clock import Clock
 from proxy.tokens.lifecycle import Lifecycle
 from proxy.tokens.outcome import Kind
 from proxy.tokens.refresher import BEAT_SECONDS
-from proxy.tokens.watchers import Watchers
+from proxy.watchers import Watchers
 
 log = structlog.get_logger()
-
-_PENDING_HINT = "The first token is on its way; try again."
-_ENDED = "The configuration was changed while this request waited for a token."
 
 
 class TokenCache:
@@ -57,28 +55,26 @@ class TokenCache:
     def shortage(self) -> ProxyError:
         """Return the 503 of a request that finds no credential and does not wait for one."""
         if self._ended:
-            return ProxyError("token_pending", _ENDED, hint="Send it again.", retry_after=1)
-        now = self._now()
+            return ended()
+        return self.supply().shortage(self._now())
+
+    def supply(self) -> Supply:
+        """Return how it stands, for whoever asks elsewhere; it changes when ``on_change`` calls."""
         lifecycle = self._lifecycle
-        policy, failure = lifecycle.policy, lifecycle.failure
-        seconds = 0.0 if lifecycle.fetching else lifecycle.next_at() - now
-        if failure is not None and failure.kind is Kind.UNREADABLE:
-            seconds = min(seconds, BEAT_SECONDS)
-        retry_after = max(1, math.ceil(seconds))
-        if policy is None or failure is None:
-            detail = f"No token yet: {self.issuer} is being asked for one."
-            return ProxyError("token_pending", detail, hint=_PENDING_HINT, retry_after=retry_after)
-        return ProxyError(
-            policy.code,
-            f"No usable token: the issuer {self.issuer} {failure.cause}. "
-            + (
-                "It is being asked again."
-                if seconds <= 0
-                else f"It is asked again in {retry_after} s."
-            ),
-            hint=policy.hint,
-            retry_after=retry_after,
+        return Supply(
+            held=lifecycle.held,
+            want=self._want(),
+            fetching=lifecycle.fetching,
+            next_at=lifecycle.next_at(),
+            passes_until=lifecycle.flapping_until,
         )
+
+    def _want(self) -> Want:
+        policy, failure = self._lifecycle.policy, self._lifecycle.failure
+        if policy is None or failure is None:
+            return Want(self.issuer)
+        within = BEAT_SECONDS if failure.kind is Kind.UNREADABLE else math.inf
+        return Want(self.issuer, policy.code, failure.cause, policy.hint, within)
 
     def worth_waiting(self, seconds: float) -> bool:
         """

@@ -20,7 +20,7 @@ from proxy.tokens.schedule import Uniform
 from proxy.tokens.snapshot import Snapshot
 from proxy.tokens.source import TokenSource
 from proxy.tokens.store import Store
-from proxy.tokens.watchers import Watchers
+from proxy.watchers import Watchers
 
 
 class NoToken(Exception):

@@ -117,6 +117,11 @@ class Lifecycle:
         return self._latch is not None
 
     @property
+    def flapping_until(self) -> float:
+        """Until when the upstream's refusals are passed on (Rule 3)."""
+        return self._flapping_until
+
+    @property
     def fetching(self) -> bool:
         """Whether an exchange is under way."""
         return self._fetching
