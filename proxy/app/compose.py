@@ -26,6 +26,7 @@ from proxy.tokens import CacheUnavailable, IssuerConfig, Tokens
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Standard streams, event loop, listeners, control plane, issuer.
 _OWN_DESCRIPTORS = 64
+_LINGERING = 32  # as many clients as those leave room for
 
 
 class StartError(Exception):
@@ -161,8 +162,12 @@ def _port(url: str) -> int:
 def limits(settings: Settings) -> Limits:
     """Return the data plane's bounds."""
     configured = settings.limits
+    may_have = descriptors()
+    upstream = min(settings.upstream.connections, may_have // 2)
+    clients = min(configured.connections, may_have - upstream)
     return Limits(
-        connections=min(configured.connections, descriptors() // 2),
+        connections=clients,
+        lingering=max(_LINGERING, may_have - upstream - clients),
         requests_per_connection=configured.requests_per_connection,
         queue_seconds=configured.queue_seconds,
         head_bytes=configured.head_bytes,

@@ -40,8 +40,19 @@ def crowded(connections: int) -> ProxyError:
     return ProxyError(
         "overloaded",
         f"{connections} clients are connected already.",
-        hint="Reuse connections. The limit is limits.connections, or half of the descriptors that"
-        " the process may have.",
+        hint="Reuse connections. The limit is limits.connections, or what the descriptors of the"
+        " process allow (ulimit -n).",
+        retry_after=1,
+    )
+
+
+def no_descriptor(name: str) -> ProxyError:
+    """Return the error for a request that the process has no descriptor left to forward with."""
+    return ProxyError(
+        "overloaded",
+        f"The proxy has as many files and sockets open as it may, and none left for {name}.",
+        hint="Send it again a little later. Allow the process more descriptors (ulimit -n), or"
+        " lower limits.connections.",
         retry_after=1,
     )
 

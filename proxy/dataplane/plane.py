@@ -23,9 +23,15 @@ SWEEP_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what a peer may send or take, in bytes and seconds; 0 means no limit."""
+    """
+    Bounds on what a peer may send or take, in bytes and seconds; 0 means no limit.
+
+    Of the clients beyond *connections* so many as *lingering* are given time to read why they are
+    refused; the others are closed behind that answer at once.
+    """
 
     connections: int = 0
+    lingering: int = 32
     requests_per_connection: int = 0
     queue_seconds: float = 5
     head_bytes: int = 65536
@@ -153,7 +159,7 @@ class Plane:
     ``draining`` is set once and for good. ``connections`` are the clients' ones that are open.
     ``route`` and ``limits`` are replaced by ``change`` alone; a request keeps the route that it
     began with. ``retired`` are the pools of earlier routes that still have a connection.
-    ``exchange`` makes the life of a request.
+    ``exchange`` makes the life of a request. ``turned_away`` are clients that were too many.
     """
 
     route: Route
@@ -163,6 +169,7 @@ class Plane:
     draining: bool = False
     connections: set[Swept] = field(default_factory=set)
     retired: list["Pool"] = field(default_factory=list)
+    turned_away: int = 0
     # Requests that were sent again after a 401, by what came of it.
     replays: dict[str, int] = field(default_factory=lambda: {"ok": 0, "refused": 0, "failed": 0})
     # Ids that no other request of this or another process has.

@@ -11,6 +11,7 @@ Rule 3: there are never more connections than allowed. Requests beyond that stan
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 import time
@@ -20,6 +21,7 @@ from typing import Protocol
 
 import aiohappyeyeballs
 
+from proxy.dataplane import ends, faults
 from proxy.dataplane.upstream import Upstream
 from proxy.errors import ProxyError
 
@@ -243,6 +245,10 @@ def _seen(upstream: Upstream) -> Seen:
 def _translated(error: Exception, destination: Destination) -> ProxyError:
     """Return what a failed connection attempt means; only its kind is told, never its text."""
     name = destination.name
+    # A resolver that can't open its files says that there is no such name.
+    wanting = isinstance(error, socket.gaierror) and not ends.may_open(1)
+    if wanting or (isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)):
+        return faults.no_descriptor(name)
     if isinstance(error, ssl.SSLCertVerificationError | ssl.CertificateError):
         reason = getattr(error, "verify_message", "") or "certificate not valid"
         return ProxyError(

@@ -1,13 +1,29 @@
 """Bounds: on connections, on requests, on time, and on what is taken during a stop."""
 
 import asyncio
-from collections.abc import Awaitable
+import gc
+import resource
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
 
 import pytest
 
-from proxy.dataplane import Limits
+from proxy.dataplane import Limits, Plane
 from tests.dataplane.conftest import Start
-from tests.dataplane.rig import Rig, Setup, get, lines_of, ok, own_answer, post, request, values
+from tests.dataplane.rig import (
+    AUTHORIZATION,
+    Rig,
+    Setup,
+    get,
+    lines_of,
+    ok,
+    own_answer,
+    post,
+    request,
+    values,
+)
 from tests.dataplane.test_tunnels import SWITCHING, WEBSOCKET
 from tests.dataplane.wire import Wire
 
@@ -80,7 +96,100 @@ async def test_a_client_that_leaves_the_line_is_skipped(start: Start) -> None:
     assert (await upstream.head()).startswith(b"GET /last ")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_without_a_descriptor_it_is_the_proxy_that_is_overloaded(
+    start: Start, host: str
+) -> None:
+    """Neither the upstream nor its name is to blame, and the next request works."""
+    rig = await start(Setup(host=host))
+    client = await rig.client()
+    await rig.turns(lambda: bool(rig.plane.connections), "not accepted")
+    with _no_descriptors():
+        client.send(get())
+        answer = await own_answer(client)
+    assert lines_of(answer)[0] == b"HTTP/1.1 503 Service Unavailable"
+    assert b'"code": "overloaded"' in answer
+    assert values(answer, b"Retry-After") == [b"1"]
+    client.send(get())
+    upstream = await rig.upstream.accept()
+    await upstream.head()
+    upstream.send(ok(b"x"))
+    assert (await own_answer(client)).endswith(b"\r\n\r\nx")
+
+
+@contextmanager
+def _no_descriptors() -> Iterator[None]:
+    """Have this process open nothing during the block."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 # Clients.
+
+
+async def test_clients_that_are_too_many_hear_why_and_when_to_come_again(start: Start) -> None:
+    """
+    Some are given time to read it, the others are closed behind it; who was there before stays,
+    and there is room again when one leaves.
+    """
+    rig = await start(Setup(limits=Limits(connections=1, lingering=2)))
+    first, upstream = await rig.ask(get())
+    for open_now in (2, 3, 3, 3):
+        answer = await (await rig.client()).rest()
+        assert b'"code": "overloaded"' in answer
+        assert values(answer, b"Retry-After") == [b"1"]
+        await _connected(rig, open_now)
+    assert rig.plane.turned_away == 4
+    await upstream.head()
+    upstream.send(ok(b"x"))
+    assert (await own_answer(first)).endswith(b"\r\n\r\nx")
+    for client in rig.clients:
+        client.close()
+    await _connected(rig, 0)
+    later = await rig.client()
+    later.send(get())
+    await upstream.head()
+    upstream.send(ok(b"y"))
+    assert (await own_answer(later)).endswith(b"\r\n\r\ny")
+
+
+async def _connected(rig: Rig, clients: int) -> None:
+    await rig.turns(lambda: len(rig.plane.connections) == clients, "too many or too few")
+
+
+async def test_an_idle_client_costs_no_memory_of_its_last_request(rig: Rig) -> None:
+    """Nor is there a token about it; what it asks next is read afresh, and answered as ever."""
+    client, upstream = await rig.ask(get())
+    for _ in range(2):
+        await upstream.head()
+        upstream.send(ok(b"x"))
+        await own_answer(client)
+        [connection] = rig.plane.connections
+        assert AUTHORIZATION in _remembered(connection)
+        connection.sweep(time.monotonic() + 60)
+        assert AUTHORIZATION not in _remembered(connection)
+        client.send(get())
+    await upstream.head()
+    upstream.send(ok(b"x"))
+    await own_answer(client)
+
+
+def _remembered(connection: object) -> bytes:
+    """Return all bytes that *connection* keeps of its requests."""
+    found, seen, todo = [], set[int](), [connection]
+    while todo:
+        each = todo.pop()
+        if id(each) not in seen and not isinstance(each, type | ModuleType | Plane):
+            seen.add(id(each))
+            if isinstance(each, bytes):
+                found.append(each)
+            elif each is connection or type(each).__module__.startswith(("builtins", "proxy.pol")):
+                todo += gc.get_referents(each)
+    return b"\0".join(found)
 
 
 async def test_a_connection_has_so_many_requests_and_is_told_of_the_last(start: Start) -> None:

@@ -1,0 +1,102 @@
+"""More connections than the process may have descriptors: some are refused, that is all."""
+
+import resource
+import socket
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from tests.e2e.process import PATIENCE_SECONDS, ProxyProcess
+from tests.limits.clients import Client, Crowd, Vitals, with_descriptors
+from tests.limits.conftest import Begin
+
+# 64 are kept for the proxy itself; the rest is shared between clients and upstream.
+DESCRIPTORS = 128
+SERVED = 32
+
+
+def _open_descriptors(proxy: ProxyProcess) -> int:
+    admin = proxy.wait_for("listener.opened")["admin"]
+    with urllib.request.urlopen(f"http://{admin}/metrics") as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith("process_open_fds "):
+                return int(float(line.split()[1]))
+    raise AssertionError("not told")
+
+
+def _events(proxy: ProxyProcess, event: str) -> list[dict[str, Any]]:
+    return [line for line in proxy.log if line["event"] == event]
+
+
+def test_a_flood_is_refused_and_who_is_in_service_stays_so(begin: Begin) -> None:
+    """
+    Of far more clients than there are descriptors, all hear a 503 with Retry-After that may not be
+    served, and none of those that were there before has an error. The log says so in a line, not in
+    hundreds; no processor time goes into a flood that stands still; afterwards nothing is left.
+    """
+    proxy = begin(with_descriptors(DESCRIPTORS))
+    vitals = Vitals(proxy)
+    with Crowd(proxy.port, 5) as served:
+        served.ask()
+        before = _open_descriptors(proxy)
+        with Crowd(proxy.port, 4 * DESCRIPTORS) as flood:
+            refused = flood.clients[SERVED:]
+            for client in refused:
+                answer = client.answer()
+                assert (answer.status, answer.code) == (503, "overloaded")
+                assert b"\r\nRetry-After: 1" in answer.head
+                if client is refused[-1] or client is refused[0]:
+                    assert {answer.status for answer in served.ask()} == {200}
+            idle = vitals.cpu_seconds
+            time.sleep(1)  # the promise is about a flood that stands still for so long
+            assert vitals.cpu_seconds - idle < 0.5
+            assert {answer.status for answer in served.ask()} == {200}
+        _until(lambda: _open_descriptors(proxy) <= before + 1)
+        with Crowd(proxy.port, SERVED - 8) as later:
+            assert {answer.status for answer in later.ask()} == {200}
+        assert {answer.status for answer in served.ask()} == {200}
+    assert 1 <= len(_events(proxy, "clients.turned_away")) <= 3
+    assert _events(proxy, "clients.turned_away")[0]["limit"] == SERVED
+    assert proxy.stop() == 0
+    assert proxy.errors == ""
+
+
+def test_want_of_descriptors_is_survived(begin: Begin) -> None:
+    """
+    With none to be had at all, who has a connection is served on, without a busy loop, and the log
+    tells why others are not. As soon as there are some again, new clients are served: a listening
+    socket that the event loop gave up is opened anew.
+    """
+    proxy = begin()
+    vitals, pid = Vitals(proxy), proxy.process.pid
+    there = Client(proxy.port)
+    assert there.ask().status == 200
+    enough = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, enough[1]))
+    crowd = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(20)]
+    proxy.wait_for("descriptors.exhausted")
+    idle = vitals.cpu_seconds
+    for _ in range(8):
+        assert there.ask().status == 200
+        time.sleep(0.1)  # the promise is about a want that lasts for so long
+    assert vitals.cpu_seconds - idle < 0.4
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, enough)
+    later = Client(proxy.port)
+    assert later.ask().status == 200
+    assert there.ask().status == 200
+    for sock in crowd:
+        sock.close()
+    for client in (there, later):
+        client.close()
+    assert len(_events(proxy, "descriptors.exhausted")) == 1
+    assert _events(proxy, "listener.reopened")[0]["listen"] == proxy.address
+    assert proxy.stop() == 0
+    assert proxy.errors == ""
+
+
+def _until(so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
