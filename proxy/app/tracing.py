@@ -35,9 +35,14 @@ class Tracing:
         self.tracer = tracer
         self._collector = collector
         self._show = partial(shown, hide=SECRETS.hide)
+        self._generation = SECRETS.generation
 
     def tell(self, requests: Iterable[tuple[Any, ...]]) -> None:
         """Tell of *requests* that are over, as far as they stand in traces that are recorded."""
+        if self._generation != SECRETS.generation:
+            # Another object: what was shown before there was this secret is not shown again.
+            self._show = partial(shown, hide=SECRETS.hide)
+            self._generation = SECRETS.generation
         self._collector.add(
             span
             for facts in requests

@@ -10,7 +10,8 @@ Rule 2: nothing that a collector does or fails to do touches a request: what it 
 Rule 3: no value of a query, a field or a body is in a span; paths pass what hides secrets in the
         log.
 
-OpenTelemetry is imported by ``tracing.collector`` alone, which is imported where it is used.
+OpenTelemetry is imported by ``tracing.collector`` and what that needs; that is imported where it is
+used.
 """
 
 from proxy.tracing.environment import Destination, Unusable

@@ -17,7 +17,7 @@ import structlog
 from proxy.app import StartError
 from proxy.app.serving import Running, serving
 from proxy.demo import DemoAPI
-from proxy.log import configure
+from proxy.log import configure, protect
 from proxy.settings.load import load
 from proxy.tracing import collector as exporting
 from tests.tracing.collector import Collector, Received, nobody
@@ -207,6 +207,40 @@ async def test_nothing_secret_is_sent_or_logged(start: Start) -> None:
     for marked in (SECRET, TOKEN, KEY, "canary"):
         assert marked.encode() not in sent
         assert marked.encode() not in said
+
+
+async def test_a_path_is_shown_as_long_as_nothing_in_it_is_secret(start: Start) -> None:
+    """
+    What was shown before a string became a secret is not remembered beyond that.
+    """
+    later = "canary-of-later"
+    with Collector() as collector:
+        async with start(collector.url) as traced:
+            await traced.get(f"/echo/{later}")
+            await asyncio.to_thread(collector.until, 3)
+            protect(later)
+            await traced.get(f"/echo/{later}")
+        paths = [each.attributes["url.path"] for each in collector.spans if each.kind == _SERVER]
+    assert paths == [f"/echo/{later}", "/echo/[redacted]"]
+
+
+async def test_a_variable_that_can_not_be_used_is_told_without_its_value(start: Start) -> None:
+    """
+    Once, at start; the default holds.
+    """
+    variables = {
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "canary-brotli",
+        "OTEL_RESOURCE_ATTRIBUTES": "canary-without-value",
+        "OTEL_EXPORTER_OTLP_HEADERS": "broken canary",
+    }
+    with Collector() as collector:
+        async with start(collector.url, **variables) as traced:
+            assert (await traced.get())[0] == 200
+        assert collector.until(3)
+    said = [line["message"] for line in traced.lines("tracing.variable_ignored")]
+    assert len(said) == 3
+    assert {"Unsupported compression type: …"} < set(said)
+    assert "canary" not in traced.log.read_text()
 
 
 async def test_a_collector_that_fails_is_told_once_and_again_when_it_is_well(start: Start) -> None:
