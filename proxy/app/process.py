@@ -13,7 +13,9 @@ import structlog
 import uvloop
 
 from proxy import log
+from proxy.app import inherited, notify
 from proxy.app.compose import StartError
+from proxy.app.notify import Notifier, notifying
 from proxy.app.reload import reloading
 from proxy.app.serving import Running, serving
 from proxy.log import Output
@@ -34,8 +36,11 @@ def run(loaded: Loaded) -> int:
     output = log.configure(loaded.settings.log.format, loaded.settings.log.level)
     forget_secret_variables()
     raise_descriptor_limit()
+    notifier = notify.take(os.environ, os.getpid())
+    passed = inherited.take(os.environ, os.getpid())
     try:
-        uvloop.run(_run(loaded, output))
+        inherited.check(loaded.settings.listen.address, passed)
+        uvloop.run(_run(loaded, output, notifier))
     except StartError as error:
         sys.stderr.write(f"bearer-proxy: {error}\n")
         return 1
@@ -44,7 +49,7 @@ def run(loaded: Loaded) -> int:
     return 0
 
 
-async def _run(loaded: Loaded, output: Output) -> None:
+async def _run(loaded: Loaded, output: Output, notifier: Notifier) -> None:
     loop = asyncio.get_running_loop()
     stop, at_once = asyncio.Event(), asyncio.Event()
 
@@ -57,6 +62,7 @@ async def _run(loaded: Loaded, output: Output) -> None:
     early = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, early.set)
     async with serving(loaded, output) as running, reloading(running) as reloader:
+        reloader.around = notifier.reloading
         loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         if early.is_set():
             reloader.ask()
@@ -66,7 +72,12 @@ async def _run(loaded: Loaded, output: Output) -> None:
         # later. To look for the little of it that is garbage takes longer than all the rest here.
         gc.freeze()
         gc.enable()
-        await stop.wait()
+        with notifying(
+            notifier,
+            sentence=lambda: running.console.view().verdict.sentence,
+            on_change=running.tokens.on_change,
+        ):
+            await stop.wait()
         await drain(running, at_once, running.settings.drain.timeout_seconds)
 
 

@@ -20,7 +20,7 @@ Rule 5: what guards the API is not taken away by an accident. A file that said s
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from ssl import SSLContext
 from time import time
@@ -158,6 +158,8 @@ class Reloader:
 
     def __init__(self, running: "Running") -> None:
         self._running = running
+        # Entered for each reading, by whoever has to tell others that one is under way.
+        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
         self._turn = asyncio.Lock()
         self._waiting: asyncio.Task[Outcome] | None = None
         self._tasks: set[asyncio.Task[Outcome]] = set()
@@ -202,7 +204,8 @@ class Reloader:
     async def _outcome(self) -> Outcome:
         record = self._running.reload
         try:
-            found = await self._reload()
+            with self.around():
+                found = await self._reload()
         except (SettingsError, StartError, NoToken) as error:
             record.succeeded, record.problem = False, _problem(error)
             _log.error("config.reload_failed", message=record.problem)
