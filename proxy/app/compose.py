@@ -3,8 +3,8 @@
 import os
 import resource
 import ssl
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,12 +21,20 @@ from proxy.settings.address import Address as ConfiguredAddress
 from proxy.settings.address import InheritedAddress, TcpAddress, UnixAddress
 from proxy.settings.load import Loaded
 from proxy.settings.model import Listen, Settings
+from proxy.settings.names import PREFIX
 from proxy.tokens import CacheUnavailable, IssuerConfig, Tokens
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Standard streams, event loop, listeners, control plane, issuer.
 _OWN_DESCRIPTORS = 64
 _LINGERING = 32  # as many clients as those leave room for
+
+
+# What a supervisor tells this process and no other: where secrets lie, and whom to notify.
+_OTHERS = frozenset(
+    ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS",
+     "LISTEN_PID", "LISTEN_FDNAMES")
+)  # fmt: skip
 
 
 class StartError(Exception):
@@ -55,6 +63,28 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
             f"cannot use upstream.ca_file {settings.upstream.ca_file}: {reason}"
         ) from None
     return context
+
+
+def authorities(settings: Settings) -> str | None:
+    """Return the PEM text of the configured file, None for the system's authorities."""
+    if settings.upstream.ca_file is None:
+        return None
+    # Between the certificates anything may stand, in any encoding.
+    return Path(settings.upstream.ca_file).read_bytes().decode("ascii", "ignore")
+
+
+def without_secrets(environ: Mapping[str, str], loaded: Loaded) -> dict[str, str]:
+    """Return *environ* for a process that is not to know the secret, nor where it is."""
+    secret = ""
+    with suppress(SecretError):
+        secret = loaded.secret.read()
+    return {
+        name: text
+        for name, text in environ.items()
+        if not name.upper().startswith(PREFIX)
+        and name not in _OTHERS
+        and not (secret and secret in text)
+    }
 
 
 def trust_mark(settings: Settings) -> object:

@@ -24,7 +24,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from ssl import SSLContext
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
@@ -41,6 +41,7 @@ from proxy.settings.report import SettingsError, printable
 from proxy.tokens import IssuerConfig, NoToken
 
 if TYPE_CHECKING:
+    from proxy.app.carrier import CarrierPool
     from proxy.app.serving import Running
 
 _log = structlog.get_logger()
@@ -56,6 +57,7 @@ AT_START = frozenset(
         "admin.token_file",
         "ops.address",
         "log.format",
+        "process.workers",
         "tracing.enabled",
         "tracing.endpoint",
     )
@@ -234,6 +236,7 @@ class Reloader:
         if running.tokens.cache is not former:
             former.end()
         self._tell(found, known)
+        await running.taken()
         return found
 
     def _prepared(self) -> _Prepared:
@@ -278,10 +281,12 @@ class Reloader:
 
     def _change_route(self, prepared: _Prepared, destination: Destination) -> None:
         tokens, plane = self._running.tokens, self._running.plane
-        pool = plane.route.pool
+        pool: CarrierPool = plane.route.pool
         if destination != pool.destination:
             pool = Pool(destination)
         settings = prepared.found.loaded.settings
+        # One that stands for those of other processes is asked for nothing but its destination.
+        pool = cast(Pool, pool)
         route = compose.route(settings, prepared.rules, tokens=tokens, pool=pool)
         plane.change(route, prepared.limits)
 

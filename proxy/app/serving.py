@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -15,13 +16,15 @@ from aiohttp import web
 from proxy import __version__, log
 from proxy.admin import server, token
 from proxy.app import compose
+from proxy.app.carrier import Carrier, Entrance
 from proxy.app.compose import StartError
 from proxy.app.console import AppConsole
+from proxy.app.fleet import Accounts, Fleet, Manner
 from proxy.app.journal import LATER_SECONDS, Journal, TracedJournal
 from proxy.app.tracing import tracing
 from proxy.app.view import Viewer
 from proxy.app.vitals import AppVitals, RefreshWatch, Reload, duration, readings
-from proxy.dataplane import Exchange, Listener, Plane, Pool, traced_by
+from proxy.dataplane import Exchange, Listener, Plane, Pool, Route, traced_by
 from proxy.log import AccessLog, Output
 from proxy.log.traced import TracedAccessLog
 from proxy.metrics import Counts, Exposition, Readings, Recent, Traffic
@@ -54,12 +57,9 @@ class Running:
         self.recent = Recent(settings.admin.recent_requests)
         self.access_log, self.journal = self._accounts()
         pool = Pool(compose.destination(settings, self.tls))
-        self.plane = Plane(
-            compose.route(settings, rules, tokens=self.tokens, pool=pool),
-            limits=compose.limits(settings),
-            journal=self.journal,
-            exchange=traced_by(self.tracing.tracer) if self.tracing else Exchange,
-        )
+        route = compose.route(settings, rules, tokens=self.tokens, pool=pool)
+        self.fleet = self._fleet(route) if settings.process.workers else None
+        self.plane: Carrier = self.fleet or self._own_plane(route)
         self.vitals = AppVitals(self.plane, self.tokens.snapshot)
         self.reload = Reload(time.time())
         self._exposition = Exposition(
@@ -74,7 +74,9 @@ class Running:
         self.console = AppConsole(
             self.viewer, self.tokens, listen=lambda: self.addresses, begin_drain=self._begin_drain
         )
-        self._listener = Listener(self.plane)
+        self._listener: Entrance = (
+            self.fleet.entrance if self.fleet else Listener(cast(Plane, self.plane))
+        )
         self._admin_token = token.new()
         self._tick_timer: asyncio.TimerHandle | None = None
         self._draining: asyncio.Task[int] | None = None
@@ -90,6 +92,40 @@ class Running:
         access_log = TracedAccessLog(policy, output)
         return access_log, TracedJournal(
             self.counts, self.recent, access_log, self.tracing.tell, later=later
+        )
+
+    def _own_plane(self, route: Route) -> Plane:
+        return Plane(
+            route,
+            limits=compose.limits(self.settings),
+            journal=self.journal,
+            exchange=traced_by(self.tracing.tracer) if self.tracing else Exchange,
+        )
+
+    def _fleet(self, route: Route) -> Fleet:
+        if self.tracing is not None:
+            raise StartError("tracing.enabled needs process.workers = 0: workers send no spans")
+        workers, connections = self.settings.process.workers, self.settings.upstream.connections
+        if workers > connections:
+            raise StartError(
+                f"process.workers is {workers}, but upstream.connections only {connections}: each"
+                " worker needs one"
+            )
+        return Fleet(
+            route,
+            compose.limits(self.settings),
+            number=workers,
+            accounts=Accounts(self.counts, self.recent, self.output.sink, self.output.console),
+            manner=self._manner,
+            environment=compose.without_secrets(os.environ, self.loaded),
+        )
+
+    def _manner(self) -> Manner:
+        return Manner(
+            level=self.settings.log.level,
+            access=self.settings.log.access,
+            drain_seconds=self.settings.drain.timeout_seconds,
+            authorities=compose.authorities(self.settings),
         )
 
     @property
@@ -126,6 +162,11 @@ class Running:
         self._listener.stop()
         return await self.plane.drain(timeout_seconds)
 
+    async def taken(self) -> None:
+        """Wait until what serves serves by the configuration in force."""
+        if self.fleet is not None:
+            await self.fleet.taken()
+
     def warn_of_exposures(self) -> None:
         """Log what is open beyond the loopback."""
         for exposed in compose.exposures(self.settings, self.addresses):
@@ -148,8 +189,13 @@ class Running:
         """Open the listeners, then ask for the first token; whatever opens is closed by *stack*."""
         settings = self.settings
         stack.push_async_callback(self._drained)
-        await self._listen()
         stack.callback(self.plane.close)
+        if self.fleet is not None:
+            try:
+                await self.fleet.start()
+            except OSError as error:
+                raise StartError(f"cannot start worker processes: {error}") from None
+        await self._listen()
         stack.callback(self._listener.stop)
         self.vitals.listening = True
         stack.callback(self.tokens.on_change(self._token_changed))
@@ -191,7 +237,8 @@ class Running:
 
     def _readings(self) -> Readings:
         self.journal.flush()
-        return readings(self.plane, self.tokens.snapshot(), self.reload)
+        workers = len(self.fleet.pids) if self.fleet else 0
+        return readings(self.plane, self.tokens.snapshot(), self.reload, workers=workers)
 
     def _tick_later(self) -> None:
         self._tick_timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)

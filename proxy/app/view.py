@@ -8,8 +8,8 @@ from pathlib import Path
 from proxy import __version__
 from proxy.admin import view
 from proxy.admin.view import Level, Verdict, View
+from proxy.app.carrier import Carrier
 from proxy.app.vitals import Reload
-from proxy.dataplane import Plane
 from proxy.errors import KINDS, Side
 from proxy.log.access import shown
 from proxy.log.secrets import SECRETS
@@ -35,7 +35,7 @@ class Viewer:
     def __init__(
         self,
         loaded: Loaded,
-        plane: Plane,
+        plane: Carrier,
         recent: Recent,
         traffic: Traffic,
         reload: Reload,

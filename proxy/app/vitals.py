@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.admin.vitals import Check
-from proxy.dataplane import Plane
+from proxy.app.carrier import Carrier
 from proxy.metrics import Readings
 from proxy.tokens import Outcome, Snapshot
 
@@ -12,7 +12,7 @@ from proxy.tokens import Outcome, Snapshot
 class AppVitals:
     """Answers the three health questions from *plane* and the token's *snapshot*."""
 
-    def __init__(self, plane: Plane, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(self, plane: Carrier, snapshot: Callable[[], Snapshot]) -> None:
         self._plane = plane
         self._snapshot = snapshot
         self.listening = False
@@ -70,7 +70,7 @@ class Reload:
     problem: str = ""
 
 
-def readings(plane: Plane, snapshot: Snapshot, reload: Reload) -> Readings:
+def readings(plane: Carrier, snapshot: Snapshot, reload: Reload, *, workers: int = 0) -> Readings:
     """Return what metrics read when they are scraped."""
     load, pools = plane.load(), plane.pools
     return Readings(
@@ -87,6 +87,7 @@ def readings(plane: Plane, snapshot: Snapshot, reload: Reload) -> Readings:
         replays=plane.replays,
         reload_succeeded=reload.succeeded,
         reloaded_at=reload.at,
+        workers=workers,
     )
 
 

@@ -70,7 +70,13 @@ def _beside(child: Child, flags: dict[str, str], variables: Sequence[str], secon
 
     app.withhold_memory()
     terms = app.Terms(variables, seconds)
-    address = {"--admin-address": "off", "--ops-address": "off", "--listen-address": "127.0.0.1:0"}
+    address = {
+        "--admin-address": "off",
+        "--ops-address": "off",
+        "--listen-address": "127.0.0.1:0",
+        # The command's are all the children there are.
+        "--process-workers": "0",
+    }
     if "--unix-socket" not in flags:
         return configured(address | flags, lambda loaded: app.run_beside(loaded, child, terms))
     with tempfile.TemporaryDirectory(prefix="bearer-proxy-") as directory:

@@ -57,6 +57,7 @@ KEY_FLAGS = {
     "--limits-response-head-seconds": "",
     "--limits-response-idle-seconds": "",
     "--drain-timeout-seconds": "",
+    "--process-workers": "",
     "--admin-address": "",
     "--admin-recent-requests": "",
     "--admin-token-file": "FILE",

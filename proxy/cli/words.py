@@ -31,7 +31,7 @@ class Words:
 
 
 WORDS = {
-    "run": Words(_KEYS),
+    "run": Words({"--workers": ANY} | _KEYS),
     "check": Words({"--online": SWITCH} | _KEYS),
     "init": Words(
         {

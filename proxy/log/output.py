@@ -39,6 +39,7 @@ def configure(
     level: str = "info",
     *,
     stream: TextIO | None = None,
+    sink: Sink | None = None,
     now: Callable[[], float] = time.time,
 ) -> Output:
     """
@@ -46,7 +47,8 @@ def configure(
 
     ``auto`` is ``console`` where standard output (or *stream*) is a terminal, else ``json``. Lines
     go to *stream*, or else to standard error (console) or standard output (JSON: log platforms take
-    whatever stands on standard error for an error). Calling it again replaces the earlier choice.
+    whatever stands on standard error for an error). Or they go to *sink*, and nowhere else. Calling
+    it again replaces the earlier choice.
     """
     console = _wants_console(format, sys.stdout if stream is None else stream)
     if stream is None:
@@ -57,7 +59,7 @@ def configure(
         pipeline=Pipeline(
             console=console, colours=_wants_colours(stream), hide=SECRETS.hide, now=now
         ),
-        sink=Sink(stream),
+        sink=Sink(stream) if sink is None else sink,
     )
     structlog.configure(
         processors=[output.pipeline],

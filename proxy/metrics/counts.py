@@ -9,7 +9,9 @@ Rule 2: nothing that a client or an upstream chooses makes a new series: a metho
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
+from operator import add
 from typing import Any
 
 from proxy.errors import KINDS
@@ -92,6 +94,59 @@ class Counts:
             elif status >= 500:
                 self.upstream_failures += 1
 
+    def portable(self) -> dict[str, Any]:
+        """Return what requests were counted, as JSON has it, for another process' ``merge``."""
+        return {
+            "requests": [list(each) for each in self.requests()],
+            "durations": self._durations,
+            "first_bytes": self._first_bytes,
+            "overhead": self.overhead,
+            "errors": {code: number for code, number in self.errors.items() if number},
+            "upstream_failures": self.upstream_failures,
+            "request_bytes": self.request_bytes,
+            "response_bytes": self.response_bytes,
+        }
+
+    def merge(self, portable: Mapping[str, Any]) -> None:
+        """Count what another one has counted; ValueError if that can't be what it is said to be."""
+        try:
+            other = Counts._of(portable)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ValueError("no counts") from error
+        for name, row in other._methods.items():
+            self._methods[name] = list(map(add, self._methods[name], row))
+        self._other = list(map(add, self._other, other._other))
+        for rows, more in (
+            (self._durations, other._durations),
+            (self._first_bytes, other._first_bytes),
+        ):
+            rows[:] = [buckets.added(pair) for pair in zip(rows, more, strict=True)]
+        self.overhead[:] = buckets.added((self.overhead, other.overhead))
+        for code, number in other.errors.items():
+            self.errors[code] += number
+        self.upstream_failures += other.upstream_failures
+        self.request_bytes += other.request_bytes
+        self.response_bytes += other.response_bytes
+
+    @classmethod
+    def _of(cls, portable: Mapping[str, Any]) -> "Counts":
+        counts = cls()
+        for name, status, number in portable["requests"]:
+            counts._methods.get(name.encode(), counts._other)[_natural(status)] += _natural(number)
+        counts._durations = [_row(each) for each in portable["durations"]]
+        counts._first_bytes = [_row(each) for each in portable["first_bytes"]]
+        if len(counts._durations) != _CLASSES or len(counts._first_bytes) != _CLASSES:
+            raise ValueError("no counts")
+        counts.overhead = _row(portable["overhead"])
+        for code, number in portable["errors"].items():
+            if code not in counts.errors:
+                raise ValueError("no error of ours")
+            counts.errors[code] = _natural(number)
+        counts.upstream_failures = _natural(portable["upstream_failures"])
+        counts.request_bytes = _natural(portable["request_bytes"])
+        counts.response_bytes = _natural(portable["response_bytes"])
+        return counts
+
     def refreshed(self, duration: float) -> None:
         """Count an exchange with the issuer that took *duration* seconds."""
         buckets.count(self.refreshes, duration)
@@ -117,6 +172,19 @@ class Counts:
     def answered(self) -> Row:
         """Return how long requests took, whatever came of them, without tunnels (101)."""
         return buckets.added(self._durations[2:])
+
+
+def _natural(number: object) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError("no count")
+    return number
+
+
+def _row(numbers: Sequence[object]) -> Row:
+    row: Row = [each for each in numbers if type(each) in (int, float)]  # type: ignore[misc]
+    if len(row) != len(buckets.empty()) or not all(0 <= each < inf for each in row):
+        raise ValueError("no histogram")
+    return row
 
 
 def _used(rows: list[Row]) -> Iterator[tuple[str, Row]]:

@@ -153,6 +153,9 @@ class _Collector:
             ("state",),
         )
 
+        workers = "Worker processes that serve; 0 where one process does everything."
+        yield _gauge("workers", workers, {(): readings.workers})
+
     def _token(self, readings: Readings) -> Iterator["Metric"]:
         token = readings.token
         yield _gauge(

@@ -37,6 +37,7 @@ class Readings:
     *request_bytes* and *response_bytes* are those of requests in flight, which are not in the
     totals yet. *connections* are the upstream's by state, *replays* requests sent again after the
     upstream's 401, by result. *reloaded_at* is Unix time: when the configuration in force was read.
+    *workers* are the processes that serve beside this one.
     """
 
     token: TokenReading
@@ -49,3 +50,4 @@ class Readings:
     replays: Mapping[str, int] = field(default_factory=dict)
     reload_succeeded: bool = True
     reloaded_at: float = 0.0
+    workers: int = 0

@@ -50,6 +50,7 @@ from proxy.settings.values import (
     TcpOrOff,
     TokenHeader,
     Uids,
+    Workers,
 )
 
 _KIB, _MIB = 1024, 1024 * 1024
@@ -341,6 +342,16 @@ class Drain(Table):
     )
 
 
+class Process(Table):
+    """How the work is divided."""
+
+    workers: Workers = Field(
+        0,
+        description="Processes that serve clients, or `auto` for one per core: the secret and the"
+        " issuer are then kept by another. 0: one process does everything.",
+    )
+
+
 class Admin(Table):
     """The status page."""
 
@@ -427,6 +438,7 @@ class Settings(BaseSettings):
     token: Token
     limits: Limits = Field(default_factory=Limits)
     drain: Drain = Field(default_factory=Drain)
+    process: Process = Field(default_factory=Process)
     admin: Admin = Field(default_factory=Admin)
     ops: Ops = Field(default_factory=Ops)
     log: Log = Field(default_factory=Log)

@@ -6,6 +6,7 @@ only where the value cannot be a credential.
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -299,8 +300,20 @@ FieldMap = Annotated[Mapping[str, str], AfterValidator(_fields)]
 ParameterMap = Annotated[Mapping[str, str], AfterValidator(_parameters)]
 IssueMap = Mapping[str, Issue]
 
+
+def _workers(found: object) -> object:
+    return len(os.sched_getaffinity(0)) if found == "auto" else found
+
+
 # Strict: a TOML string, boolean or fraction where a number belongs is a mistake, not a number.
 Flag = Annotated[bool, Strict()]
 Count = Annotated[int, Strict()]
+Workers = Annotated[
+    Annotated[int, Strict(), Field(ge=0, le=64)],
+    BeforeValidator(_workers),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 64}, {"const": "auto"}]}
+    ),
+]
 Seconds = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 SecondsOrZero = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]

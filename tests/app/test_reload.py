@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -20,6 +20,7 @@ from structlog.typing import EventDict
 from proxy.admin.view import Refusal
 from proxy.app.reload import Reloader, reloading
 from proxy.app.serving import Running, serving
+from proxy.dataplane import Plane
 from proxy.dataplane.plane import Load
 from proxy.dataplane.pool import Pool
 from proxy.dataplane.upstream import Upstream
@@ -330,7 +331,7 @@ def _held() -> dict[str, int]:
 async def _held_by(world: World) -> dict[str, int]:
     """Return what is held once the former pools have run dry."""
     for _ in range(200):
-        if not world.running.plane.retired:
+        if not cast(Plane, world.running.plane).retired:
             return _held()
         await asyncio.sleep(0.02)
     raise AssertionError("a former pool is kept")

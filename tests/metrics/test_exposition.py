@@ -13,6 +13,7 @@ from tests.metrics.facts import request
 # The promise: dashboards and alerts of others are built on these names and labels.
 FAMILIES = {
     "build_info": ("gauge", {"version", "python"}),
+    "workers": ("gauge", set()),
     "requests": ("counter", {"method", "code"}),
     "errors": ("counter", {"code"}),
     "request_duration_seconds": ("histogram", {"code_class"}),
