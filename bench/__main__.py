@@ -34,9 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure as *arguments* say; return the exit code: 1 for failure and for a ratio exceeded."""
     options = _options(arguments)
     try:
+        load_before = os.getloadavg()[1]  # of five minutes
         results = _measure(options, _cores())
         _write(f"\n{report.table(results)}\n{targets.markdown(results)}")
-        document = report.document(results, seconds=options.seconds)
+        document = report.document(results, seconds=options.seconds, load_before=load_before)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(document, indent=1) + "\n")
         options.output.with_suffix(".svg").write_text(picture.svg(results))
@@ -112,7 +113,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         f" all that are here of {', '.join(PEERS)}",
     )
     parser.add_argument("--rounds", type=_positive, default=5)
-    parser.add_argument("--seconds", type=_positive, default=3, help="length of one measurement")
+    parser.add_argument("--seconds", type=_positive, default=2, help="length of one measurement")
     parser.add_argument("--output", type=Path, default=_RESULT, help="where the JSON goes")
     parser.add_argument(
         "--max-ratio",

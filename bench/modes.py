@@ -83,7 +83,7 @@ MODES = {
         ),
         Mode(
             name="idle",
-            about="1,000 client connections without a request",
+            about="1,000 client connections that have had a request each",
             kind="idle",
             figure="idle_kib",
             connections=1000,

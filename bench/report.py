@@ -72,11 +72,18 @@ def _said(spread: Spread, digits: int) -> str:
     return f"{spread.median:.{digits}f} ({low}-{high})"
 
 
-def document(results: Mapping[str, Samples], *, seconds: int) -> dict[str, Any]:
-    """Return everything that was measured and on what, ready for JSON."""
+def document(
+    results: Mapping[str, Samples], *, seconds: int, load_before: float = 0.0
+) -> dict[str, Any]:
+    """
+    Return everything that was measured and on what, ready for JSON.
+
+    *load_before* is the machine's load average before: what others did on it.
+    """
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        "commit": _first_line("git", "describe", "--always", "--dirty"),
+        "machine": {**machine(), "load_before": round(load_before, 2)},
         "seconds": seconds,
         "modes": {mode: _mode_document(mode, samples) for mode, samples in results.items()},
     }
@@ -113,7 +120,6 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[2], 2),  # of the last fifteen minutes
         "kernel": platform.release(),
         "python": platform.python_version(),
         "nginx": _first_line("nginx", "-v"),

@@ -63,12 +63,13 @@ TARGETS = (
 
 def markdown(results: Results) -> str:
     """Return the table of targets, and of what *results* say."""
-    rows = ["| what | at most | reached |", "|---|---|---|"]
+    rows = ["| what | at most | measured | reached |", "|---|---|---|---|"]
     for target in TARGETS:
         reached = target.reached(results)
         unit = f" x {target.peer}" if target.is_ratio else ""
-        found = "not measured" if reached is None else f"{reached:.2f}{unit}"
-        if reached is not None and reached > target.at_most:
-            found = f"**{found}**"
-        rows.append(f"| {target.what} | {target.at_most:g}{unit} | {found} |")
+        found, verdict = "not measured", ""
+        if reached is not None:
+            found = f"{reached:.2f}{unit}"
+            verdict = "yes" if reached <= target.at_most else "**no**"
+        rows.append(f"| {target.what} | {target.at_most:g}{unit} | {found} | {verdict} |")
     return "\n".join([*rows, ""])

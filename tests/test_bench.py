@@ -124,18 +124,18 @@ def test_a_target_is_a_ratio_a_difference_or_a_figure() -> None:
     Ratios are of neighbours; what was not measured, or beside nobody, is said to be that.
     """
     rows = targets.markdown(RESULTS).splitlines()
-    assert "| small GET, CPU | 1.25 x nginx | 1.20 x nginx |" in rows
-    assert "| small GET, CPU | 0.35 x envoy | not measured |" in rows
-    assert "| access log into a file adds, CPU µs/request | 6 | 3.50 |" in rows
-    assert "| an idle connection, KiB (PSS) | 4 | 3.50 |" in rows
+    assert "| small GET, CPU | 1.25 x nginx | 1.20 x nginx | yes |" in rows
+    assert "| small GET, CPU | 0.35 x envoy | not measured |  |" in rows
+    assert "| access log into a file adds, CPU µs/request | 6 | 3.50 | yes |" in rows
+    assert "| an idle connection, KiB (PSS) | 4 | 3.50 | yes |" in rows
 
 
 def test_a_target_that_was_missed_stands_out() -> None:
     """
-    It is set in bold, whatever the others are.
+    It is said in bold, whatever the others are.
     """
     dear = {"small-get": {**RESULTS["small-get"], "bearer-proxy": [{"cpu_us": 30.0}] * 3}}
-    assert "| **1.36 x nginx** |" in targets.markdown(dear)
+    assert "| 1.36 x nginx | **no** |" in targets.markdown(dear)
 
 
 def test_the_samples_come_back_out_of_the_document() -> None:

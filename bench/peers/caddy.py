@@ -16,6 +16,10 @@ http://127.0.0.1:{port} {{
   reverse_proxy {scheme}://{authority} {{
     header_up Host {authority}
     header_up Authorization "Bearer {token}"
+    header_up X-Request-Id {{http.request.uuid}}
+    header_up -X-Forwarded-For
+    header_up -X-Forwarded-Host
+    header_up -X-Forwarded-Proto
     transport http {{
       versions 1.1
       compression off

@@ -57,11 +57,14 @@ def _listener(site: Site) -> dict[str, Any]:
             credential={"name": _SECRET},
         ),
     )
-    router = _typed("envoy.filters.http.router", "filters.http.router.v3.Router")
+    router = _typed(
+        "envoy.filters.http.router", "filters.http.router.v3.Router", suppress_envoy_headers=True
+    )
     manager = _typed(
         "envoy.filters.network.http_connection_manager",
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="local",
+        via="1.1 envoy",
         route_config={"virtual_hosts": [{"name": "api", "domains": ["*"], "routes": [route]}]},
         http_filters=[injector, router],
     )

@@ -19,6 +19,9 @@ frontend local
   bind 127.0.0.1:{port}
   http-request set-header Host {authority}
   http-request set-header Authorization "Bearer {token}"
+  http-request set-header Via "1.1 haproxy"
+  unique-id-format %pid-%rt
+  http-request set-header X-Request-Id %[unique-id] unless {{ req.hdr(x-request-id) -m found }}
   http-request set-path /v1%[path]
   default_backend api
 backend api

@@ -9,6 +9,10 @@ from bench.upstream import TOKEN
 # streamed both ways, as all the others do, and not written to a disk first.
 _HTTP = """
   access_log off;
+  map $http_x_request_id $id {{
+    default $http_x_request_id;
+    "" $connection-$connection_requests;
+  }}
   upstream api {{
     server 127.0.0.1:{upstream_port};
     keepalive 64;
@@ -26,6 +30,8 @@ _HTTP = """
       proxy_set_header Connection "";
       proxy_set_header Host {authority};
       proxy_set_header Authorization "Bearer {token}";
+      proxy_set_header Via "1.1 nginx";
+      proxy_set_header X-Request-Id $id;
       proxy_ssl_verify on;
       proxy_ssl_trusted_certificate {ca_file};
       proxy_ssl_name localhost;

@@ -11,6 +11,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"strconv"
+	"sync/atomic"
 )
 
 func main() {
@@ -33,11 +35,16 @@ func main() {
 	transport.DisableCompression = true
 	transport.MaxIdleConnsPerHost = 64
 
+	var number atomic.Int64
 	proxy := &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(upstream)
 			r.Out.Header.Set("Authorization", "Bearer "+token)
+			r.Out.Header.Set("Via", "1.1 go")
+			if r.Out.Header.Get("X-Request-Id") == "" {
+				r.Out.Header.Set("X-Request-Id", "go-"+strconv.FormatInt(number.Add(1), 16))
+			}
 		},
 	}
 	log.Fatal(http.ListenAndServe(address, proxy))
