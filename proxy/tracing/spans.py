@@ -119,8 +119,9 @@ def of_request(facts: Facts, *, show: Show, hide: Hide) -> list[Span]:
                 place.span_id,
                 False,
                 state,
-                before + attempt.started,
-                before + attempt.ended,
+                # Never outside of its parent: sums of such numbers are a few hundred ns off.
+                max(before + attempt.started, began),
+                min(before + attempt.ended, at),
                 attributes,
                 bool(attempt.error) or attempt.status >= 400,
             )
