@@ -147,14 +147,16 @@ def exchange(
     path: str,
     deadline: float,
     *,
+    method: str = "GET",
     accept: str = "*/*",
+    fields: str = "",
     most: int = _ANSWER_BYTES,
 ) -> bytes:
     """Return the *most* bytes of the answer for *path*; OSError, TimeoutError at *deadline*."""
     host, port = reachable(address)
     question = (
-        f"GET {path} HTTP/1.1\r\nHost: {join(host, port)}\r\nAccept: {accept}\r\n"
-        "Connection: close\r\n\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: {join(host, port)}\r\nAccept: {accept}\r\n"
+        f"{fields}Connection: close\r\n\r\n"
     )
     connection = _connected(host, port, deadline)
     try:

@@ -1,11 +1,9 @@
 """``bearer-proxy status``: what the status page shows, in a terminal; and the page's address."""
 
-import os
 import sys
 import time
-from pathlib import Path
 
-from proxy.admin import health, token
+from proxy.admin import health, token, token_file
 from proxy.admin.address import join, split
 
 _ANSWER_BYTES = 4 * 1024 * 1024
@@ -58,26 +56,4 @@ def _status(address: tuple[str, int], given: dict[str, str], timeout: float) -> 
 
 def _url(address: tuple[str, int], given: dict[str, str]) -> str:
     where = join(*health.reachable(address))
-    configured = os.environ.get("BEARER_PROXY_ADMIN_TOKEN_FILE") or _in_file(given)
-    path = Path(configured) if configured else token.usual_path(join(*address), os.environ)
-    try:
-        found = path.read_text().strip()
-    except OSError as error:
-        reason = (error.strerror or "can't be read").lower()
-        raise ValueError(
-            f"no admin token for {where} in {path}: {reason}; only the user that runs the proxy"
-            " can read it, while it runs"
-        ) from None
-    return token.url(where, found) + "\n"
-
-
-def _in_file(given: dict[str, str]) -> str | None:
-    path = given.get("--config") or os.environ.get("BEARER_PROXY_CONFIG")
-    if not path:
-        return None
-    import tomllib
-
-    with open(path, "rb") as file:
-        table = tomllib.load(file).get("admin")
-    found = table.get("token_file") if isinstance(table, dict) else None
-    return found if isinstance(found, str) else None
+    return token.url(where, token_file.read(address, given)) + "\n"

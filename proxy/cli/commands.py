@@ -18,6 +18,8 @@ COMMANDS = {
     "status": ("proxy.admin.status_command", "what a running proxy does; --url: its status page"),
     "health": ("proxy.admin.health", "ask a running proxy how it is"),
     "wait": ("proxy.admin.wait_command", "wait until a proxy that is being started is ready"),
+    "reload": ("proxy.admin.reload_command", "have a running proxy read its configuration again"),
+    "quit": ("proxy.admin.quit_command", "have a running proxy drain and end"),
     "completion": (
         "proxy.cli.completion",
         "what makes the tab key of bash, zsh or fish know these",

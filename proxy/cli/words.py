@@ -52,5 +52,7 @@ WORDS = {
     "status": Words({"--json": SWITCH, "--url": SWITCH} | _ASKING),
     "health": Words({"--live": SWITCH, "--ready": SWITCH, "--startup": SWITCH} | _ASKING),
     "wait": Words(_ASKING),
+    "reload": Words(_ASKING),
+    "quit": Words(_ASKING),
     "completion": Words(first=("bash", "zsh", "fish")),
 }

@@ -271,3 +271,19 @@ def test_a_terminal_is_told_the_pages_address_once(
     token = re.findall(r"status page  http://127\.0\.0\.1:\d+/#token=([\w-]{32})\r?\n", seen)
     assert len(token) == 1
     assert seen.count(token[0]) == 1
+
+
+def test_reload_and_quit_are_commands(admin: Admin, tmp_path: Path) -> None:
+    """
+    For a unit's ExecReload and a Job's end: they find the token, and say what came of it.
+    """
+    environment = {"BEARER_PROXY_ADMIN_ADDRESS": admin.address, "XDG_RUNTIME_DIR": str(tmp_path)}
+    reload = command("reload", environment=environment)
+    assert (reload.returncode, reload.stdout) == (0, "Nothing changes now.\n")
+    done = command("quit", environment=environment)
+    assert (done.returncode, done.stdout) == (0, "Stopping: what is in flight may end.\n")
+    admin.close()
+    assert admin.process.process.wait(PATIENCE_SECONDS) == 0
+    again = command("quit", environment=environment)
+    assert again.returncode == 1
+    assert "no admin token for" in again.stderr
