@@ -103,8 +103,6 @@ class Running:
         )
 
     def _fleet(self, route: Route) -> Fleet:
-        if self.tracing is not None:
-            raise StartError("tracing.enabled needs process.workers = 0: workers send no spans")
         workers, connections = self.settings.process.workers, self.settings.upstream.connections
         if workers > connections:
             raise StartError(

@@ -36,6 +36,7 @@ class Tracing:
         self._collector = collector
         self._show = partial(shown, hide=SECRETS.hide)
         self._generation = SECRETS.generation
+        self._has_failed = False
 
     def tell(self, requests: Iterable[tuple[Any, ...]]) -> None:
         """Tell of *requests* that are over, as far as they stand in traces that are recorded."""
@@ -43,12 +44,16 @@ class Tracing:
             # Another object: what was shown before there was this secret is not shown again.
             self._show = partial(shown, hide=SECRETS.hide)
             self._generation = SECRETS.generation
-        self._collector.add(
-            span
-            for facts in requests
-            if spans.is_recorded(facts)
-            for span in spans.of_request(facts, show=self._show, hide=SECRETS.hide)
-        )
+        try:
+            self._collector.add(
+                span
+                for facts in requests
+                if spans.is_recorded(facts)
+                for span in spans.of_request(facts, show=self._show, hide=SECRETS.hide)
+            )
+        except Exception as error:
+            # A defect of ours costs spans: whoever tells us has requests to answer.
+            self._failed(error)
 
     def tell_issuance(self, url: str, outcome: Outcome) -> None:
         """Tell of an exchange with the issuer at *url*, in a trace of its own."""
@@ -58,6 +63,11 @@ class Tracing:
                 url, outcome.at, outcome.duration, outcome.result, outcome.cause, outcome.status
             )
             self._collector.add([spans.of_issuance(known, trace_id, span_id)])
+
+    def _failed(self, error: Exception) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            _log.error("tracing.failed", exc_info=error)
 
     async def stop(self) -> None:
         """Send what is left; returns within seconds, whatever the collector does."""
@@ -80,6 +90,8 @@ def plan(settings: Settings, environ: Mapping[str, str]) -> Plan | None:
     """
     if not settings.tracing.enabled or environment.disabled(environ):
         return None
+    if settings.process.workers:
+        raise StartError("tracing.enabled needs process.workers = 0: workers send no spans")
     try:
         destination = environment.destination(settings.tracing.endpoint, environ)
         _check(destination, settings)

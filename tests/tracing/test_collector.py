@@ -18,6 +18,7 @@ from proxy.app import StartError
 from proxy.app.serving import Running, serving
 from proxy.demo import DemoAPI
 from proxy.log import configure, protect
+from proxy.policy.trace import Trace
 from proxy.settings.load import load
 from proxy.tracing import collector as exporting
 from tests.tracing.collector import Collector, Received, nobody
@@ -263,6 +264,24 @@ async def test_a_collector_that_fails_is_told_once_and_again_when_it_is_well(sta
             assert (await traced.get())[0] == 200
             await traced.told("tracing.export_failed", 2)
         assert not traced.lines_of_libraries()
+
+
+async def test_a_defect_of_ours_costs_spans_and_not_a_request(start: Start) -> None:
+    """
+    It is told once, with where it happened; the next requests are served and traced.
+    """
+    with Collector() as collector:
+        async with start(collector.url) as traced:
+            nothing: Any = None
+            place = Trace(b"1" * 32, b"2" * 16, True, None, nothing, nothing, 0.0)
+            record = traced.running.journal.record
+            for _ in range(3):
+                record(0.0, b"GET", b"/", 200, "", 0.0, 0.0, 0, 0, b"", "", "", 0.0, "", place)
+                traced.running.journal.flush()
+            assert (await traced.get())[0] == 200
+            (line,) = await traced.told("tracing.failed")
+            assert "spans.py" in line["exception"]
+            assert (await traced.get())[0] == 200
 
 
 async def test_a_collector_that_is_not_there_is_not_waited_for(start: Start) -> None:

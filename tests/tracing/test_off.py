@@ -75,6 +75,7 @@ def test_without_the_extra_it_is_an_error_of_configuration() -> None:
         ({"BEARER_PROXY_TRACING_ENDPOINT": "http://localhost:8080"}, "is the proxy itself"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:8080"}, "is the proxy itself"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "set tracing.endpoint"),
+        ({"BEARER_PROXY_PROCESS_WORKERS": "2"}, "needs process.workers = 0"),
     ],
 )
 def test_check_tells_what_would_keep_it_from_starting(
