@@ -121,6 +121,7 @@ def rules(settings: Settings) -> Rules:
         head_fields=settings.limits.head_fields,
         target_bytes=settings.limits.target_bytes,
         body_bytes=settings.limits.body_bytes,
+        mask_token=settings.upstream.mask_token_in_responses,
         send_via=settings.upstream.send_via,
         refuse_inbound=settings.token.inbound == "refuse",
     )

@@ -21,6 +21,7 @@ KEY_FLAGS = {
     "--upstream-url": "",
     "--upstream-ca-file": "FILE",
     "--upstream-send-via": "true false",
+    "--upstream-mask-token-in-responses": "true false",
     "--upstream-connect-timeout-seconds": "",
     "--upstream-connections": "",
     "--upstream-replay-max-bytes": "",

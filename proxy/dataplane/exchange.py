@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from proxy.dataplane import faults, flow
 from proxy.dataplane.sending import Sending
 from proxy.errors import ProxyError, Side
-from proxy.policy import answer, framing, headers
+from proxy.policy import answer, framing, headers, mask
 from proxy.policy.answer import Answered
 from proxy.policy.credential import Credential
+from proxy.policy.mask import Mask
 from proxy.policy.verdict import Forward, Refuse
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class _Held(NamedTuple):
 
     upstream: "Upstream"
     answered: Answered
+    credential: Credential
 
 
 class Exchange(Sending):
@@ -49,6 +51,7 @@ class Exchange(Sending):
 
     _held: _Held | None = None
     _replayed = False
+    _mask: Mask | None = None
     _keep_alive = False
     _rechunk = False
     _status = 0  # 0 until its head has been sent
@@ -106,10 +109,12 @@ class Exchange(Sending):
         if body < 0:
             self._rechunk = bool(received.minor)
             self._keep_alive = self._keep_alive and self._rechunk
+        if self._hides_token and answered.status != 101 and not answered.encoded:
+            self._mask = Mask(self._token)
         return self._head(answered, body)
 
     def _head(self, answered: Answered, body: int) -> bytes:
-        return answer.pass_on(
+        head = answer.pass_on(
             answered,
             body,
             headers.request_id_line(self._request_id),
@@ -117,6 +122,17 @@ class Exchange(Sending):
             self._asked.received,
             self._route.rules.base,
         )
+        return mask.hidden(head, self._token) if self._hides_token else head
+
+    @property
+    def _hides_token(self) -> bool:
+        return self._route.rules.mask_token
+
+    @property
+    def _token(self) -> bytes:
+        """The one that the request was sent with."""
+        assert self._credential is not None
+        return self._credential.token.encode("ascii")
 
     def answer_at_once(self, answered: Answered, piece: bytes) -> bool:
         """
@@ -164,7 +180,10 @@ class Exchange(Sending):
     def answer_goes_on(self, head: bytes, piece: bytes) -> None:
         """Pass on a *piece* of the body, behind the *head* if it came with it."""
         self._moved = True
-        self._downstream.write(self._framed(head, piece))
+        if self._mask is not None:
+            piece = self._mask.feed(piece)
+        if data := self._framed(head, piece):
+            self._downstream.write(data)
 
     def _framed(self, head: bytes, piece: bytes) -> bytes:
         if not piece:
@@ -180,6 +199,9 @@ class Exchange(Sending):
 
         *reusable*: the upstream connection may serve another request.
         """
+        if self._mask is not None:
+            piece = self._mask.feed(piece) + self._mask.end()
+            trailers = mask.hidden(trailers, self._token)
         data = self._framed(head, piece)
         if self._rechunk:
             data += framing.last_chunk(trailers)
@@ -217,7 +239,7 @@ class Exchange(Sending):
         worthwhile = self._route.credentials.refused(credential)
         if not worthwhile or self._replayed or not self.body_done or not self._is_whole:
             return False
-        self._held = _Held(upstream, answered)
+        self._held = _Held(upstream, answered, credential)
         self._replayed = True
         self._send_again()
         # In a turn of its own: the held connection has still to finish reading this head.
@@ -243,6 +265,7 @@ class Exchange(Sending):
             return
         self._stop_waiting()
         self._upstream, self._pending = held.upstream, None
+        self._credential = held.credential
         held.upstream.resume(self._begin_answer(held.answered))
 
     def was_refused(self, credential: Credential) -> bool:

@@ -32,7 +32,7 @@ class Answered:
     *start* is the head as it will be passed on, up to the fields that change from one request to
     the next. *located* are its pairs where a Location among them has to be rewritten for each
     client, else empty. *framing* is the body's, unless the request was a HEAD.
-    *keep_alive_seconds* is 0 if nothing was said.
+    *keep_alive_seconds* is 0 if nothing was said. *encoded*: the body has a content coding.
     """
 
     status: int
@@ -45,6 +45,7 @@ class Answered:
     keep_alive_seconds: int
     upgrade: bytes
     has_request_id: bool
+    encoded: bool
 
     @property
     def is_plain(self) -> bool:
@@ -98,7 +99,12 @@ def read(head: bytes, *, send_via: bool) -> Answered:
         keep_alive_seconds=_keep_alive_seconds(noticed.get(Kind.KEEP_ALIVE, [])),
         upgrade=b", ".join(noticed.get(Kind.UPGRADE, [])) if b"upgrade" in options else b"",
         has_request_id=Kind.REQUEST_ID in noticed,
+        encoded=any(_is_coding(*pair) for pair in pairs),
     )
+
+
+def _is_coding(name: bytes, value: bytes) -> bool:
+    return name.lower() == b"content-encoding" and value.lower() not in (b"", b"identity")
 
 
 # What is special in a request may be plain in an answer: only these belong to the hop.

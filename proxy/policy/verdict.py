@@ -45,6 +45,7 @@ class Rules:
     target_bytes: int = 16384
     body_bytes: int = 0  # 0: no limit
     send_via: bool = True
+    mask_token: bool = False  # an answer that repeats the credential does not pass as it is
     refuse_inbound: bool = False  # a client that authenticates itself is refused, not overruled
 
 
@@ -187,7 +188,8 @@ def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked
         to_head=method == b"HEAD",
         plain=bool(received.minor and received.keep_alive)
         and method != b"HEAD"
-        and not received.cors,
+        and not received.cors
+        and not rules.mask_token,
         request_id=received.request_id,
     )
 
@@ -345,6 +347,8 @@ def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
     has_id = bool(request_id)
     # Of this hop alone, and of meaning: what Connection names, and what shows who is calling.
     own = options if rules.callers is ANYONE else options | rules.callers.shown_in(pairs)
+    if rules.mask_token:
+        own |= {b"accept-encoding"}  # what is compressed could not be looked into
     memory = Memory(
         lines=block.split(b"\r\n"),
         names=[_varies(name, own, has_id) for name, _ in pairs],
@@ -474,6 +478,8 @@ def _hop(
         lines.append(b"Connection: %b\r\n" % b", ".join(connection))
     if rules.send_via:
         lines.append(headers.VIA if minor else headers.VIA_1_0)
+    if rules.mask_token:
+        lines.append(b"Accept-Encoding: identity\r\n")
     if body == framing.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     return b"".join(lines)

@@ -151,6 +151,12 @@ class Upstream(Table):
         description="Whether `Via` is added to both directions. Off where a server stops"
         " compressing when it sees one; loops then go unnoticed.",
     )
+    mask_token_in_responses: Flag = Field(
+        False,
+        description="Whether a token that an answer repeats, in its head or body, is replaced by"
+        " asterisks. The upstream is then asked for bodies without a content coding; one that has"
+        " one all the same is not looked into, nor is a tunnel.",
+    )
     connect_timeout_seconds: Seconds = Field(
         10.0,
         description="How long TCP and TLS may take before the request gets 504.",

@@ -108,6 +108,7 @@ MADE_ANEW = {
     "upstream.url": '"https://a.test"',
     "upstream.ca_file": '"{ca}"',
     "upstream.send_via": "false",
+    "upstream.mask_token_in_responses": "true",
     "upstream.connect_timeout_seconds": "1",
     "upstream.connections": "1",
     "upstream.replay_max_bytes": "1",

@@ -179,6 +179,7 @@ class Setup:
     body_bytes: int = 0
     send_via: bool = True
     refuse_inbound: bool = False
+    mask_token: bool = False
     limits: Limits = field(default_factory=Limits)
     replay_max_bytes: int = 65536
     wait_seconds: float = 30
@@ -219,6 +220,7 @@ class Rig:
             body_bytes=setup.body_bytes,
             send_via=setup.send_via,
             refuse_inbound=setup.refuse_inbound,
+            mask_token=setup.mask_token,
         )
         self.plane = Plane(
             Route(
