@@ -81,8 +81,16 @@ def of_request(lengths: list[bytes], codings: list[bytes], *, minor: int) -> int
 
 
 def of_response(status: int, lengths: list[bytes], codings: list[bytes], *, minor: int) -> int:
-    """Return the framing of the response with *status* to anything but a HEAD request."""
+    """
+    Return the framing of the response with *status* to anything but a HEAD request.
+
+    A 1xx or 204 that announces a body is Malformed: it must not (RFC 9112 section 6.1, RFC 9110
+    section 8.6), and parsers differ on whether what follows is one. A length of 0 promises nothing,
+    and many servers send it with a 204. Envoy draws the same line.
+    """
     stated = of_request(lengths, codings, minor=minor)
+    if (status < 200 or status == 204) and stated:
+        raise Malformed(f"a body announced by a {status}, which has none")
     if status < 200 or status in (204, 304):
         return 0
     if not lengths and not codings:

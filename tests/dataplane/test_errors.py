@@ -316,6 +316,16 @@ ROWS: list[tuple[str, str, Provoke]] = [
         _answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
     ),
     ("upstream_bad_response", "switch", _answer(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")),
+    (
+        "upstream_bad_response",
+        "body of a 204",
+        _answer(b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ),
+    (
+        "upstream_bad_response",
+        "body of a hint",
+        _answer(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\nhi" + ok(b"a")),
+    ),
     ("upstream_timeout", "answer", _silent),
     ("upstream_timeout", "connect", _silent_connect),
     ("overloaded", "line full", _line_full),

@@ -194,10 +194,30 @@ def test_an_answer_that_says_nothing_ends_with_its_connection() -> None:
 @pytest.mark.parametrize("status", [100, 101, 103, 199, 204, 304])
 def test_some_answers_have_no_body_whatever_they_say(status: int) -> None:
     """
-    A 304 states the length of what it did not send (RFC 9110 section 8.6).
+    Nothing, or that it is empty, as many servers say of a 204.
     """
     assert of_response(status) == 0
-    assert of_response(status, b"10") == 0
+    assert of_response(status, b"0") == 0
+
+
+def test_a_304_may_tell_of_what_it_did_not_send() -> None:
+    """
+    Its length or its coding (RFC 9110 section 8.6, RFC 9112 section 6.1); there is no body.
+    """
+    assert of_response(304, b"10") == 0
+    assert of_response(304, codings=(b"chunked",)) == 0
+
+
+@pytest.mark.parametrize("status", [100, 101, 103, 104, 199, 204])
+@pytest.mark.parametrize(("lengths", "codings"), [((b"1",), ()), ((), (b"chunked",))])
+def test_an_answer_that_has_no_body_must_not_announce_one(
+    status: int, lengths: tuple[bytes, ...], codings: tuple[bytes, ...]
+) -> None:
+    """
+    RFC 9112 section 6.1, RFC 9110 section 8.6: some would read one, and then all the rest wrong.
+    """
+    with pytest.raises(Malformed, match=str(status)):
+        of_response(status, *lengths, codings=codings)
 
 
 @pytest.mark.parametrize("status", [200, 204, 304])
