@@ -117,7 +117,7 @@ class _Worker:
         )
         self.numbers = dict.fromkeys(_NUMBERS, 0)
         self.replays: dict[str, int] = {}
-        self.given = 0  # connections since it told how many it has
+        self.taken = 0  # connections since it told how many it has
         self.offered: deque[socket.socket] = deque()  # those that it has not said it took
         self.configured = -1
         self.refusals = 0
@@ -127,7 +127,7 @@ class _Worker:
     @property
     def burden(self) -> int:
         """How many connections it has, as far as is known."""
-        return self.numbers["connections"] + self.given
+        return self.numbers["connections"] + self.taken + len(self.offered)
 
 
 class Fleet:
@@ -319,18 +319,19 @@ class Fleet:
             return
         lived = time.monotonic() - worker.born
         self._short_lives = self._short_lives + 1 if lived < _LONG_ENOUGH_SECONDS else 0
+        pause = 0.0
+        if self._short_lives > 1:
+            pause = min(0.1 * 2 ** min(self._short_lives, 9), _LONGEST_PAUSE_SECONDS)
         _log.warning(
             "worker.ended",
             pid=worker.pid,
             lived_seconds=round(lived, 3),
+            next_start_in_seconds=pause,
             message="a worker process has ended; it is replaced",
         )
-        self._begin(self._replace())
+        self._begin(self._replace(pause))
 
-    async def _replace(self) -> None:
-        pause = 0.0
-        if self._short_lives > 1:
-            pause = min(0.1 * 2**self._short_lives, _LONGEST_PAUSE_SECONDS)
+    async def _replace(self, pause: float) -> None:
         while not (self._closed or self.draining):
             await asyncio.sleep(pause)
             try:
@@ -349,7 +350,6 @@ class Fleet:
                 socket.send_fds(worker.connections, [b"c"], [connection.fileno()])
             except OSError:
                 continue
-            worker.given += 1
             worker.offered.append(connection)
             return True
         return False
@@ -417,6 +417,7 @@ class Fleet:
         elif "took" in told:
             for _ in range(_natural(told["took"])):
                 worker.offered.popleft().close()
+                worker.taken += 1
         elif "refused" in told:
             self._refused(worker, str(told["refused"]))
         elif "drained" in told:
@@ -434,10 +435,10 @@ class Fleet:
 
     def _account(self, worker: _Worker, told: dict[str, Any]) -> None:
         self._accounts.counts.merge(told["counts"])
-        self._accounts.recent.add([_facts(each) for each in told["recent"]])
+        self._accounts.recent.merge([_facts(each) for each in told["recent"]])
         worker.numbers = {name: _natural(told[name]) for name in _NUMBERS}
         worker.replays = {str(name): _natural(each) for name, each in told["replays"].items()}
-        worker.given = 0
+        worker.taken = 0
         pool = self.route.pool
         if told["seen"] and (pool.seen is None or told["seen"][0] > pool.seen.at):
             at, remote, version, expires_at = told["seen"]

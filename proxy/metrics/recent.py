@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 
@@ -40,6 +41,12 @@ class Recent:
     def add(self, requests: Iterable[tuple[Any, ...]]) -> None:
         """Remember *requests*, one after the other."""
         self._facts.extend(requests)
+
+    def merge(self, requests: Iterable[tuple[Any, ...]]) -> None:
+        """Remember *requests* of another process, each in its place by time."""
+        in_order = sorted((*self._facts, *requests), key=itemgetter(0))
+        self._facts.clear()
+        self._facts.extend(in_order)
 
     def resize(self, size: int) -> None:
         """Remember *size* requests from now on; what is remembered stays as far as it fits."""

@@ -45,7 +45,8 @@ class RemoteCredentials:
         """Follow the keeper's *news* from now on."""
         known, told = self._supply.held, news.supply
         # The same token stays the same object: whatever was made with it holds.
-        self._supply = replace(told, held=known) if told.held == known else told
+        same = told.held == known and _end_of(told.held) == _end_of(known)
+        self._supply = replace(told, held=known) if same else told
         if news.refusals >= self._reported:
             self._refused = None
         self._watchers.tell()
@@ -97,3 +98,7 @@ class RemoteCredentials:
             self._reported, self._reported_at = self._reported + 1, now
             self._report(credential)
         return not passes
+
+
+def _end_of(held: Credential | None) -> float | None:
+    return None if held is None else held.usable_until

@@ -36,6 +36,7 @@ class ProxyProcess:
         *,
         arguments: Sequence[str] = (),
         wrapper: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self._environment = clean_environment(
             {
@@ -45,6 +46,7 @@ class ProxyProcess:
             }
         )
         self._arguments = [*wrapper, str(COMMAND), "run", *arguments]
+        self._pass_fds = pass_fds
         self._stdout = directory / "stdout"
         self._stderr = directory / "stderr"
         self.process: subprocess.Popen[bytes]
@@ -52,7 +54,11 @@ class ProxyProcess:
     def __enter__(self) -> Self:
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
             self.process = subprocess.Popen(
-                self._arguments, env=self._environment, stdout=out, stderr=err
+                self._arguments,
+                env=self._environment,
+                stdout=out,
+                stderr=err,
+                pass_fds=self._pass_fds,
             )
         return self
 

@@ -115,12 +115,15 @@ class Reloaded:
 
 
 class Connection:
-    """A client's connection that is kept; the answer to its latest request is ``answer``."""
+    """
+    A client's connection that is kept, from *port*; the answer to its latest request is ``answer``.
+    """
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
         self._connection.connect()
         self._connection.auto_open = 0  # a connection that was closed is not made anew
+        self.port = self._connection.sock.getsockname()[1]
         self.answer: http.client.HTTPResponse
         self.body = b""
 

@@ -1,5 +1,10 @@
 """What a request adds to, and what that costs."""
 
+import json
+from typing import Any
+
+import pytest
+
 from proxy.errors import KINDS
 from proxy.metrics import Counts, Recent
 from proxy.metrics.buckets import total
@@ -98,3 +103,90 @@ def test_a_ring_of_none_remembers_nothing() -> None:
     recent = Recent(0)
     recent.add([request()])
     assert recent.newest_first() == []
+
+
+# Times whose sums are exact, in whatever order they are taken.
+_SOME = (
+    request(sent=2**-14, first_byte=2**-7, duration=2**-6),
+    request(
+        method=b"BREW", status=503, error="token_pending", first_byte=None, sent=None, duration=0.0
+    ),
+    request(status=500, sent=2**-15, first_byte=2**-8, duration=0.25),
+    request(method=b"POST", status=404, sent=2**-13, first_byte=0.5, duration=3.5),
+)
+
+
+def _all_of(counts: Counts) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(counts.portable()))
+    return found
+
+
+def test_what_several_processes_counted_adds_up() -> None:
+    """
+    The sum is as if one had counted all of it, by way of JSON.
+    """
+    whole = Counts()
+    for each in (counted(*_SOME), counted(), counted(*_SOME[2:])):
+        whole.merge(_all_of(each))
+    alone = counted(*_SOME, *_SOME[2:])
+    assert _all_of(whole) == _all_of(alone)
+    assert sorted(whole.requests()) == sorted(alone.requests())
+    assert whole.errors == alone.errors
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"requests": [["GET", 200, -1]]},
+        {"requests": [["GET", 2000, 1]]},
+        {"requests": [["GET", -1, 1]]},
+        {"requests": [["GET", 200, 0.5]]},
+        {"requests": [[7, 200, 1]]},
+        {"requests": 7},
+        {"durations": [[0]]},
+        {"durations": []},
+        {"overhead": [1, 2]},
+        {"overhead": None},
+        {"errors": {"made_up": 1}},
+        {"errors": {"draining": True}},
+        {"request_bytes": -1},
+        {"response_bytes": "1"},
+        {"upstream_failures": None},
+    ],
+    ids=str,
+)
+def test_what_can_not_have_been_counted_is_refused_as_a_whole(wrong: dict[str, Any]) -> None:
+    """
+    It comes from a process that strangers talk to: nothing of it is counted then.
+    """
+    counts = counted(*_SOME)
+    before = _all_of(counts)
+    with pytest.raises(ValueError, match="no "):
+        counts.merge(_all_of(counted(*_SOME)) | wrong)
+    assert _all_of(counts) == before
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0])
+def test_a_histogram_holds_numbers_that_are_some(number: float) -> None:
+    """
+    One that is not would stay in every sum for good.
+    """
+    wrong = _all_of(counted(*_SOME))
+    wrong["overhead"][-1] = number
+    with pytest.raises(ValueError, match="no histogram"):
+        Counts().merge(wrong)
+
+
+def test_the_ring_takes_what_others_remember_by_its_time() -> None:
+    """
+    Each in its place, however late it is told, and no more than there is room for.
+    """
+    recent = Recent(4)
+    early, late = (
+        [(at, *request(status=status)[1:]) for at, status in pairs]
+        for pairs in ([(1.0, 201), (3.0, 203)], [(2.0, 202), (4.0, 204), (5.0, 205)])
+    )
+    recent.merge(early)
+    assert [each.status for each in recent.newest_first()] == [203, 201]
+    recent.merge(late)
+    assert [each.status for each in recent.newest_first()] == [205, 204, 203, 202]
