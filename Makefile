@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .DELETE_ON_ERROR:
 
-.PHONY: demo test check fuzz bench lock clean
+.PHONY: demo test check fuzz limits soak bench lock clean
 
 demo: .venv/.runtime
 	$(BIN)/bearer-proxy demo
@@ -22,6 +22,16 @@ check: .venv/.dev
 fuzz: export FUZZ_CASES ?= 200000
 fuzz: .venv/.dev
 	$(BIN)/python -m pytest tests/fuzz --numprocesses=2 --durations=4
+
+# Slow clients, idle ones and too few descriptors, in full: 1,000 and 10,000 of them.
+limits: export LIMITS_FULL := 1
+limits: .venv/.dev
+	$(BIN)/python -m pytest tests/limits --capture=no --durations=4
+
+# Ten minutes of mixed traffic with faults; afterwards nothing may be left of it.
+soak: export SOAK_SECONDS ?= 600
+soak: .venv/.dev
+	$(BIN)/python -m pytest tests/soak --capture=no
 
 bench: .venv/.bench
 	$(BIN)/python -m bench

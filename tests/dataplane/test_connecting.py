@@ -111,14 +111,19 @@ def silent_address() -> Iterator[tuple[str, int]]:
 NAMED = Setup(host="api.test", connect_timeout_seconds=0.5)
 
 
-def _resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
-    """Have the name of ``NAMED`` stand for *addresses*; all else is resolved as ever."""
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Have the name of ``NAMED`` stand for *addresses*, or for none; all else is as it ever was."""
     loop = asyncio.get_running_loop()
+    monkeypatch.undo()
     ask = loop.getaddrinfo
     found = [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", it) for it in addresses]
 
     async def resolve(host: str, port: int, **hints: int) -> list[tuple[Any, ...]]:
-        return [*found] if host == NAMED.host else [*await ask(host, port, **hints)]
+        if host != NAMED.host:
+            return [*await ask(host, port, **hints)]
+        if not found:
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return [*found]
 
     monkeypatch.setattr(loop, "getaddrinfo", resolve)
 
@@ -130,7 +135,7 @@ async def test_a_silent_address_does_not_hold_up_the_next(
     rig: Rig = await start(NAMED)
     client = await rig.client()
     loop = asyncio.get_running_loop()
-    _resolve_to(monkeypatch, silent_address, ("127.0.0.1", rig.upstream.port))
+    resolve_to(monkeypatch, silent_address, ("127.0.0.1", rig.upstream.port))
     began = loop.time()
     client.send(get())
     upstream = await rig.upstream.accept()
@@ -148,7 +153,7 @@ async def test_a_refusing_address_is_passed_over_at_once(
     client = await rig.client()
     with socket.create_server(("127.0.0.2", 0)) as gone:
         closed = gone.getsockname()
-    _resolve_to(monkeypatch, closed, ("127.0.0.1", rig.upstream.port))
+    resolve_to(monkeypatch, closed, ("127.0.0.1", rig.upstream.port))
     client.send(get())
     upstream = await rig.upstream.accept()
     await upstream.head()
@@ -163,7 +168,7 @@ async def test_all_addresses_are_silent_for_no_longer_than_one_may_be(
     rig: Rig = await start(NAMED)
     client = await rig.client()
     loop = asyncio.get_running_loop()
-    _resolve_to(monkeypatch, *[silent_address] * 4)
+    resolve_to(monkeypatch, *[silent_address] * 4)
     began = loop.time()
     client.send(get())
     answer = await own_answer(client)

@@ -14,7 +14,11 @@ from typing import NamedTuple, Self
 from tests.e2e.process import ProxyProcess
 
 PATIENCE_SECONDS = 20.0
-GET = b"GET /transactions HTTP/1.1\r\nHost: localhost\r\n\r\n"
+# What the requests of a common client look like.
+GET = (
+    b"GET /transactions HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: python-requests/2.32.5\r\n"
+    b"Accept-Encoding: gzip, deflate\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n"
+)
 
 # Lowers the limit for good, before the command is started in its place.
 _LIMITED = (

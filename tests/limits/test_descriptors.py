@@ -1,11 +1,13 @@
 """More connections than the process may have descriptors: some are refused, that is all."""
 
 import resource
-import socket
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
+
+import pytest
 
 from tests.e2e.process import PATIENCE_SECONDS, ProxyProcess
 from tests.limits.clients import Client, Crowd, Vitals, with_descriptors
@@ -40,7 +42,7 @@ def test_a_flood_is_refused_and_who_is_in_service_stays_so(begin: Begin) -> None
     with Crowd(proxy.port, 5) as served:
         served.ask()
         before = _open_descriptors(proxy)
-        with Crowd(proxy.port, 4 * DESCRIPTORS) as flood:
+        with Crowd(proxy.port, 2 * DESCRIPTORS) as flood:
             refused = flood.clients[SERVED:]
             for client in refused:
                 answer = client.answer()
@@ -62,7 +64,7 @@ def test_a_flood_is_refused_and_who_is_in_service_stays_so(begin: Begin) -> None
     assert proxy.errors == ""
 
 
-def test_want_of_descriptors_is_survived(begin: Begin) -> None:
+def test_want_of_descriptors_is_survived(begin: Begin, stack: ExitStack) -> None:
     """
     With none to be had at all, who has a connection is served on, without a busy loop, and the log
     tells why others are not. As soon as there are some again, new clients are served: a listening
@@ -70,11 +72,11 @@ def test_want_of_descriptors_is_survived(begin: Begin) -> None:
     """
     proxy = begin()
     vitals, pid = Vitals(proxy), proxy.process.pid
-    there = Client(proxy.port)
+    there = stack.enter_context(closing(Client(proxy.port)))
     assert there.ask().status == 200
     enough = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, enough[1]))
-    crowd = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(20)]
+    stack.enter_context(Crowd(proxy.port, 20))
     proxy.wait_for("descriptors.exhausted")
     idle = vitals.cpu_seconds
     for _ in range(8):
@@ -82,17 +84,20 @@ def test_want_of_descriptors_is_survived(begin: Begin) -> None:
         time.sleep(0.1)  # the promise is about a want that lasts for so long
     assert vitals.cpu_seconds - idle < 0.4
     resource.prlimit(pid, resource.RLIMIT_NOFILE, enough)
-    later = Client(proxy.port)
+    later = stack.enter_context(closing(Client(proxy.port)))
     assert later.ask().status == 200
     assert there.ask().status == 200
-    for sock in crowd:
-        sock.close()
-    for client in (there, later):
-        client.close()
     assert len(_events(proxy, "descriptors.exhausted")) == 1
     assert _events(proxy, "listener.reopened")[0]["listen"] == proxy.address
     assert proxy.stop() == 0
     assert proxy.errors == ""
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What the test has opened, and is closed after it."""
+    with ExitStack() as stack:
+        yield stack
 
 
 def _until(so: Callable[[], bool]) -> None:
