@@ -25,7 +25,8 @@ _PRIVATE_SUFFIXES = (b".localhost", b".svc", b".svc.cluster.local", b".internal"
 # A label of digits (or 0x…) is an address to inet_aton and so to many resolvers.
 _SINGLE_LABEL = re.compile(rb"(?!0x)(?=.*[a-z])[a-z0-9_-]+")
 _LABELS = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-_OWN_SITE = (b"none", b"same-origin", b"same-site")
+# An address typed in, and our own page. To a browser every port of localhost is the ``same-site``.
+_OWN_SITE = (b"none", b"same-origin")
 
 Address = IPv4Address | IPv6Address
 
@@ -109,14 +110,15 @@ def check_origin(
     Raise for a request that a page of another origin made.
 
     *origins* and *sites* are the values of Origin and Sec-Fetch-Site, *host* that of Host. A tool
-    sends neither and passes.
+    sends neither and passes. Links and images have no Origin, so those of an allowed one can't be
+    told from any other's.
     """
     origin = origins[0].lower() if len(origins) == 1 else b""
     if origin and origin in rules.origins:
         return
     own = b"http://" + host.lower()
     if (origins and (not origin or origin != own)) or any(s not in _OWN_SITE for s in sites):
-        name = origin.decode("ascii", "replace") or "another site"
+        name = origin.decode("ascii", "replace") or "another origin"
         raise ProxyError(
             "origin_not_allowed",
             f"A browser page of {name} may not use this proxy's credentials.",
