@@ -123,12 +123,26 @@ def reason(error: OSError) -> str:
     return words[0].lower() + words[1:]
 
 
+def _is_from_a_kubelet(path: str) -> bool:
+    """
+    Tell whether *path* is in a Secret's volume: ``name -> ..data/name``, ``..data -> ..<moment>``.
+
+    Its modes say nothing about a machine's users: it is seen by the containers that mount it, and
+    without an fsGroup it is readable by everyone there or by root alone.
+    """
+    try:
+        link, data = os.readlink(path), os.readlink(os.path.join(os.path.dirname(path), "..data"))
+    except OSError:
+        return False
+    return link.startswith("..data/") and data.startswith("..") and "/" not in data
+
+
 def exposure(path: str, what: str) -> tuple[str, ...]:
     """Warn when others than its owner can read the file at *path*."""
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
     except OSError:
         return ()
-    if not mode & (stat.S_IRGRP | stat.S_IROTH):
+    if not mode & (stat.S_IRGRP | stat.S_IROTH) or _is_from_a_kubelet(path):
         return ()
     return (f"{what} {path} can be read by others (mode {mode:04o}); chmod 600 {path}",)

@@ -253,6 +253,22 @@ def test_files_of_the_owner_alone_are_no_matter(tmp_path: Path) -> None:
     assert load({}, environ, config).warnings == ()
 
 
+def test_a_volume_of_kubernetes_is_not_warned_of(tmp_path: Path) -> None:
+    """
+    A Secret's modes are for the containers that mount it; a link of another kind hides nothing.
+    """
+    moment = tmp_path / "..2026_11_24_12_00_00.1"
+    moment.mkdir()
+    (moment / "client_secret").write_text("s3cret")
+    (moment / "client_secret").chmod(0o644)
+    (tmp_path / "..data").symlink_to(moment.name)
+    for link, warnings in (("..data", 0), (moment.name, 1)):
+        path = tmp_path / f"through{link}"
+        path.symlink_to(f"{link}/client_secret")
+        environ = {**ID, "BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE": str(path)}
+        assert len(load({}, environ).warnings) == warnings
+
+
 def test_loading_again_reads_the_file_of_that_moment(config: Path) -> None:
     """
     Under the flags and variables of the first time, though the process has forgotten them since.
