@@ -36,7 +36,6 @@ class Downstream(asyncio.Protocol):
     __slots__ = (
         "_address",
         "_asked",
-        "_block",
         "_buffer",
         "_exchange",
         "_head",
@@ -68,9 +67,9 @@ class Downstream(asyncio.Protocol):
         self._said_eof = False
         self._requests = 0
         self._until = 0.0  # lingering: what comes is discarded, until then
-        # The connection's last request line and header block, and what they meant: clients repeat
-        # the one now and then, the other nearly always, or but for some values.
-        self._line = self._block = self._head = b""
+        # The connection's last head, its request line by itself, and what it meant: clients repeat
+        # the line now and then, what follows nearly always, or but for some values.
+        self._line = self._head = b""
         self._received: Received | None = None
         self._asked: Asked | None = None
         self._pattern: Pattern | None = None
@@ -255,7 +254,7 @@ class Downstream(asyncio.Protocol):
             method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
             if received is None or minor != received.minor:
                 received = None
-            elif block != self._block:
+            elif block != self._head[len(self._line) + 2 : -2]:
                 received = verdict.reread(block, received)
             if received is None:
                 self._check_user()
@@ -265,7 +264,7 @@ class Downstream(asyncio.Protocol):
         if known.received is not self._received:
             name = known.received.caller
             self.peer = f"{self._address} ({name})" if name else self._address
-        self._line, self._block, self._head = line, block, head
+        self._line, self._head = line, head
         self._received, self._asked = known.received, known
         return known
 
@@ -374,7 +373,7 @@ class Downstream(asyncio.Protocol):
 
     def forget(self) -> None:
         """Read the next request afresh, though it repeat the last one."""
-        self._line = self._block = self._head = b""
+        self._line = self._head = b""
         self._received = self._asked = self._pattern = None
 
     def drain(self) -> None:
