@@ -63,7 +63,15 @@ class TracedRig(Rig):
 
 
 @pytest.fixture
-async def begin() -> AsyncIterator[Callable[..., Any]]:
+async def closed() -> AsyncIterator[None]:
+    """Let transports close their sockets before the loop ends; they take turns of it for that."""
+    yield
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def begin(closed: None) -> AsyncIterator[Callable[..., Any]]:
     """Start a rig that is set up or samples in another way than ``rig``."""
     rigs: list[TracedRig] = []
 

@@ -69,7 +69,9 @@ Start = Callable[..., Any]
 
 
 @pytest.fixture
-async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+async def start(
+    closed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Start]:
     """Run a proxy with these standard variables that sends its spans to a URL."""
     before, level = structlog.get_config(), logging.getLogger().level
 

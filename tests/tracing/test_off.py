@@ -21,7 +21,7 @@ FIELDS = (
 )
 
 
-async def test_off_the_fields_pass_untouched() -> None:
+async def test_off_the_fields_pass_untouched(closed: None) -> None:
     """
     In their order, number and spelling, well-formed or not.
     """
