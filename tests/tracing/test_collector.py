@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -77,6 +78,8 @@ async def start(
 
     @asynccontextmanager
     async def begin(url: str | None, /, **variables: str) -> AsyncIterator[Traced]:
+        for name in [each for each in os.environ if each.startswith("OTEL_")]:
+            monkeypatch.delenv(name)
         for name, value in {**SOON, **variables}.items():
             monkeypatch.setenv(name, value)
         async with AsyncExitStack() as stack:
@@ -286,10 +289,13 @@ async def test_a_defect_of_ours_costs_spans_and_not_a_request(start: Start) -> N
             assert (await traced.get())[0] == 200
 
 
-async def test_a_collector_that_is_not_there_is_not_waited_for(start: Start) -> None:
+async def test_a_collector_that_is_not_there_is_not_waited_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     Neither by a request nor by the stop.
     """
+    monkeypatch.setattr(exporting, "STOP_SECONDS", 30.0)
     with nobody() as url:
         async with start(url) as traced:
             assert (await traced.get())[0] == 200
