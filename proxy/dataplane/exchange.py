@@ -126,7 +126,7 @@ class Exchange(Sending):
 
     @property
     def _hides_token(self) -> bool:
-        return self._route.rules.mask_token
+        return self._route.rules.mask_token and len(self._token) >= mask.SHORTEST
 
     @property
     def _token(self) -> bytes:

@@ -103,8 +103,16 @@ def read(head: bytes, *, send_via: bool) -> Answered:
     )
 
 
+# Those that are registered (RFC 9110 section 18.6) and change bytes. Any other word, such as a
+# character set by mistake, hides nothing.
+_CODINGS = frozenset(
+    (b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"br", b"zstd", b"dcb", b"dcz",
+     b"exi", b"aes128gcm", b"pack200-gzip")
+)  # fmt: skip
+
+
 def _is_coding(name: bytes, value: bytes) -> bool:
-    return name.lower() == b"content-encoding" and value.lower() not in (b"", b"identity")
+    return name.lower() == b"content-encoding" and not _CODINGS.isdisjoint(message.options(value))
 
 
 # What is special in a request may be plain in an answer: only these belong to the hop.

@@ -6,9 +6,17 @@ Rule 1: what is hidden keeps its length, so that every length that was announced
 Rule 2: however a body is cut into pieces, what comes out of them is the whole one with the
         credential hidden; a property test holds the two together.
 
-Rule 3: nothing is kept back but what may be the beginning of the credential. Whatever ends in a
+Rule 3: what is too short to be a token of any worth is not looked for: it would be found in words
+        that mean something, a status or a length among them.
+
+Rule 4: nothing is kept back but what may be the beginning of the credential. Whatever ends in a
         character that it has not, such as an event of a stream, passes at once.
+
+A token that the upstream writes in another way (percent-encoded, in Base64, with JSON's escapes) is
+not recognised.
 """
+
+SHORTEST = 8
 
 
 def hidden(text: bytes, token: bytes) -> bytes:

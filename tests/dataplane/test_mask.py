@@ -4,7 +4,6 @@ import pytest
 
 from tests.dataplane.conftest import Start
 from tests.dataplane.rig import (
-    TOKEN,
     Rig,
     Setup,
     get,
@@ -17,6 +16,7 @@ from tests.dataplane.rig import (
 )
 
 MASKING = Setup(mask_token=True)
+TOKEN = "token-to-be-hidden"
 ECHO = TOKEN.encode()
 STARS = b"*" * len(ECHO)
 
@@ -24,7 +24,9 @@ STARS = b"*" * len(ECHO)
 @pytest.fixture
 async def rig(start: Start) -> Rig:
     """A data plane that hides the token."""
-    return await start(MASKING)
+    rig = await start(MASKING)
+    rig.credentials.give(TOKEN)
+    return rig
 
 
 async def test_head_and_body_have_asterisks_in_its_place(rig: Rig) -> None:
@@ -140,6 +142,11 @@ async def test_a_coded_body_and_a_tunnel_pass_as_they_are(rig: Rig) -> None:
     await upstream.head()
     upstream.send(ok(ECHO, b"Content-Encoding: gzip"))
     assert (await own_answer(client)).endswith(ECHO)
+    for nothing in (b"identity", b"identity, Identity", b"utf-8", b""):
+        client.send(get(b"/"))
+        await upstream.head()
+        upstream.send(ok(ECHO, b"Content-Encoding: " + nothing))
+        assert (await own_answer(client)).endswith(STARS)
     client.send(get(b"/", b"Connection: Upgrade", b"Upgrade: websocket"))
     await upstream.head()
     upstream.send(b"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n" + ECHO)
@@ -166,6 +173,32 @@ async def test_a_refused_token_is_hidden_in_its_401(rig: Rig) -> None:
     assert answer.endswith(b"*" * 13)
 
 
+async def test_a_401_that_was_kept_back_hides_its_own_token(rig: Rig) -> None:
+    """
+    Its successor could not be sent; the answer is that to the first one.
+    """
+    client, upstream = await rig.ask(get(b"/"))
+    await upstream.head()
+    upstream.send(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(ECHO) + ECHO)
+    await rig.credentials.parked()
+    rig.upstream.refuse()
+    rig.credentials.give("another-token")
+    answer = await own_answer(client)
+    assert lines_of(answer)[0].startswith(b"HTTP/1.1 401 ")
+    assert answer.endswith(STARS)
+
+
+async def test_a_token_that_is_hardly_one_is_not_looked_for(rig: Rig) -> None:
+    """
+    It would be found in a status or a length.
+    """
+    rig.credentials.give("200")
+    client, upstream = await rig.ask(get(b"/"))
+    await upstream.head()
+    upstream.send(ok(b"x" * 200))
+    assert (await own_answer(client)).endswith(b"x" * 200)
+
+
 async def test_head_requests_are_hidden_too(rig: Rig) -> None:
     """
     Their answers have no body, and fields all the same.
@@ -181,6 +214,7 @@ async def test_off_nothing_is_changed(start: Start) -> None:
     Answers pass byte for byte, as rule and default have it.
     """
     rig = await start(Setup())
+    rig.credentials.give(TOKEN)
     client, upstream = await rig.ask(get(b"/", b"Accept-Encoding: gzip"))
     assert values(await upstream.head(), b"Accept-Encoding") == [b"gzip"]
     upstream.send(ok(ECHO))
