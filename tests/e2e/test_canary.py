@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -229,11 +229,11 @@ def _ask(process: ProxyProcess, target: str) -> str:
     return _get(process.address, target)
 
 
-def _get(address: str, target: str) -> str:
+def _get(address: str, target: str, fields: Mapping[str, str] | None = None) -> str:
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_SECONDS)
     with closing(connection):
-        connection.request("GET", target)
+        connection.request("GET", target, headers=fields or {})
         answer = connection.getresponse()
         return f"{answer.getheaders()}{answer.read().decode(errors='replace')}"
 
@@ -263,3 +263,55 @@ def test_garbage_is_answered_and_logged_without_it(
                     assert sock.recv(65536)
         assert process.stop() == 0
         assert_clean(process.output, SECRET)
+
+
+LOCAL = "c4n4ry-l0cal-t0ken+/="
+
+
+@pytest.mark.parametrize("field", ["Proxy-Authorization", "X-Local-Token"])
+def test_a_local_token_is_shown_to_nobody(
+    environment: dict[str, str], tmp_path: Path, field: str
+) -> None:
+    """
+    Right or nearly right, in its field or in any other place: the log has its name, and neither the
+    upstream nor a refusal, a page of ours or a command has the token.
+    """
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"shop:{LOCAL}\n")
+    tokens.chmod(0o600)
+    environment["BEARER_PROXY_LISTEN_LOCAL_TOKEN_FILE"] = str(tokens)
+    environment["BEARER_PROXY_LISTEN_LOCAL_TOKEN_HEADER"] = field
+    scheme = "" if field.startswith("X-") else "Bearer "
+    with ProxyProcess(environment, tmp_path) as process:
+        process.wait_for("proxy.ready")
+        shown = {field: scheme + LOCAL}
+        answer = _get(process.address, "/echo", shown)
+        assert '"fields": [["Host"' in answer
+        asked = process.wait_for("request.completed", path="/echo")
+        assert asked["client"].endswith(" (shop)")
+        for wrong in ({field: scheme + LOCAL + "x"}, {"X-Other": LOCAL}, {field: LOCAL * 2}):
+            answer += _get(process.address, "/echo", wrong)
+        assert answer.count("caller_not_allowed") >= 3
+        answer += _get(process.address, f"/{LOCAL}", {})
+        os.kill(process.process.pid, signal.SIGHUP)
+        process.wait_for("config.reloaded")
+        admin = process.wait_for("listener.opened")["admin"]
+        answer += "".join(_get(admin, path) for path in ("/", "/api/status", "/metrics"))
+        assert process.stop() == 0
+        assert_clean(process.output + answer, LOCAL, SECRET)
+    assert_clean(command(environment, "config", "show"), LOCAL)
+
+
+def test_no_mistake_in_a_file_of_local_tokens_prints_one(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """
+    The complaint names file, line and key.
+    """
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"shop:{LOCAL}\nci:{LOCAL} {LOCAL}\n")
+    environment["BEARER_PROXY_LISTEN_LOCAL_TOKEN_FILE"] = str(tokens)
+    said = command(environment, "check")
+    assert "listen.local_token_file" in said
+    assert f"{tokens}:2" in said
+    assert_clean(said, LOCAL)
