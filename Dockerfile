@@ -12,14 +12,15 @@ FROM ${BASE} AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 
-# The dependencies are a layer of their own: they change with the lock files and not with the code.
-COPY requirements/runtime.txt requirements/build.txt requirements/
+# The dependencies, with what token.cache_file needs, are a layer of their own: they change with the
+# lock files and not with the code.
+COPY requirements/cache.txt requirements/build.txt requirements/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv /tools \
     && python3 -m venv --without-pip /opt/bearer-proxy \
     && /tools/bin/pip install --no-compile --require-hashes -r requirements/build.txt \
     && /tools/bin/pip --python /opt/bearer-proxy/bin/python install --no-compile \
-        --require-hashes -r requirements/runtime.txt
+        --require-hashes -r requirements/cache.txt
 
 COPY pyproject.toml README.md ./
 COPY proxy proxy
