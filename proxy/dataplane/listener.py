@@ -92,6 +92,8 @@ class Listener:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for opening in self._opening:
+            opening.cancel()
         for door in self._doors:
             door.close()
         self._doors.clear()
