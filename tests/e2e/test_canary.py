@@ -265,6 +265,50 @@ def test_garbage_is_answered_and_logged_without_it(
         assert_clean(process.output, SECRET)
 
 
+class _EchoesTheRequest(http.server.BaseHTTPRequestHandler):
+    """An API that repeats a request's fields, in its head and in its body."""
+
+    def do_GET(self) -> None:
+        said = str(self.headers["Authorization"])
+        body = f"{said} {said}".encode()
+        self.send_response(200)
+        self.send_header("X-Said", said)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_an_upstream_that_echoes_the_token_gets_it_to_no_client(
+    environment: dict[str, str], tmp_path: Path, masked: bool
+) -> None:
+    """
+    If masking is on; and it is this upstream whose answer would show it.
+    """
+    server = http.server.HTTPServer(("127.0.0.1", 0), _EchoesTheRequest)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    environment |= {
+        "BEARER_PROXY_UPSTREAM_URL": f"http://127.0.0.1:{server.server_port}",
+        "BEARER_PROXY_UPSTREAM_MASK_TOKEN_IN_RESPONSES": str(masked).lower(),
+    }
+    try:
+        with ProxyProcess(environment, tmp_path) as process:
+            process.wait_for("proxy.ready")
+            answer = _ask(process, "/")
+            assert "Bearer" in answer
+            assert (TOKEN in answer) != masked
+            assert process.stop() == 0
+            assert_clean(process.output, TOKEN, SECRET)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 LOCAL = "c4n4ry-l0cal-t0ken+/="
 
 
