@@ -4,8 +4,8 @@ The keeper's side of several workers: it has the secret, the token and the liste
 Rule 1: a worker gets what it needs to serve and nothing else: rules, the upstream's address, and
         the token of the moment.
 
-Rule 2: what a worker says may come from whoever has taken it over. It is counted, shown and logged,
-        and what can't be true ends that worker.
+Rule 2: what a worker says may come from whoever has taken it over. It is counted and shown; what
+        can't be true ends that worker.
 
 Rule 3: one that is gone is replaced; the others serve on. One that ends again and again is waited
         for longer every time.
@@ -30,11 +30,10 @@ from proxy.dataplane import Destination, Limits, Route
 from proxy.dataplane.plane import Load
 from proxy.dataplane.pool import Seen
 from proxy.errors import KINDS, ProxyError
-from proxy.log.sink import Sink
 from proxy.metrics import Counts, Recent
 from proxy.policy.verdict import Rules
 from proxy.tokens import TokenCache
-from proxy.worker.channel import LINES, OBJECT, REPORT, Channel
+from proxy.worker.channel import OBJECT, REPORT, Channel
 from proxy.worker.messages import Configuration, Drain, TokenNews, heard, packed
 from proxy.worker.serve import share, share_of
 
@@ -53,11 +52,10 @@ _NUMBERS = (
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What workers' requests are told to: the keeper's *counts*, *recent* ones, and log."""
+    """Where workers' requests are told: *counts*, *recent* ones, and a log that is a *console*'s."""
 
     counts: Counts
     recent: Recent
-    sink: Sink
     console: bool
 
 
@@ -117,7 +115,7 @@ class _Worker:
         )
         self.numbers = dict.fromkeys(_NUMBERS, 0)
         self.replays: dict[str, int] = {}
-        self.taken = 0  # connections since it told how many it has
+        self.holds = 0  # connections
         self.offered: deque[socket.socket] = deque()  # those that it has not said it took
         self.configured = -1
         self.refusals = 0
@@ -127,7 +125,7 @@ class _Worker:
     @property
     def burden(self) -> int:
         """How many connections it has, as far as is known."""
-        return self.numbers["connections"] + self.taken + len(self.offered)
+        return self.holds + len(self.offered)
 
 
 class Fleet:
@@ -398,9 +396,6 @@ class Fleet:
 
     def received(self, worker: _Worker, kind: bytes, content: bytes) -> None:
         """Take what *worker* says; ValueError for what it can't mean."""
-        if kind == LINES:
-            self._accounts.sink.put(content.split(b"\n"))
-            return
         if kind != REPORT:
             raise ValueError("no report")
         try:
@@ -417,7 +412,9 @@ class Fleet:
         elif "took" in told:
             for _ in range(_natural(told["took"])):
                 worker.offered.popleft().close()
-                worker.taken += 1
+                worker.holds += 1
+        elif "closed" in told:
+            worker.holds = max(0, worker.holds - _natural(told["closed"]))
         elif "refused" in told:
             self._refused(worker, str(told["refused"]))
         elif "drained" in told:
@@ -434,11 +431,11 @@ class Fleet:
         self._tell(worker)
 
     def _account(self, worker: _Worker, told: dict[str, Any]) -> None:
-        self._accounts.counts.merge(told["counts"])
-        self._accounts.recent.merge([_facts(each) for each in told["recent"]])
+        if told["counts"] is not None:
+            self._accounts.counts.merge(told["counts"])
+            self._accounts.recent.merge([_facts(each) for each in told["recent"]])
         worker.numbers = {name: _natural(told[name]) for name in _NUMBERS}
         worker.replays = {str(name): _natural(each) for name, each in told["replays"].items()}
-        worker.taken = 0
         pool = self.route.pool
         if told["seen"] and (pool.seen is None or told["seen"][0] > pool.seen.at):
             at, remote, version, expires_at = told["seen"]

@@ -113,7 +113,7 @@ class Running:
             route,
             compose.limits(self.settings),
             number=workers,
-            accounts=Accounts(self.counts, self.recent, self.output.sink, self.output.console),
+            accounts=Accounts(self.counts, self.recent, self.output.console),
             manner=self._manner,
             environment=compose.without_secrets(os.environ, self.loaded),
         )

@@ -6,6 +6,10 @@ Rule 1: nobody waits for whoever reads the log. What a pipe, a terminal or a soc
         and counted: a log that stands still must not stop what it is about.
 
 Rule 2: a line is written whole or, if the stream breaks, not at all visible as another's part.
+
+Rule 3: several processes may share a stream. Linux writes to a regular file one after the other,
+        and so it does to pipes and sockets with what is no longer than PIPE_BUF (pipe(7)): what is
+        written to those is pieces of whole lines.
 """
 
 import os
@@ -16,6 +20,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+_PIPE_BUF = select.PIPE_BUF
 # A minute of a busy proxy's lines fits in a few MiB; a reader that is behind further has stalled.
 _BACKLOG_BYTES = 4 * 1024 * 1024
 _NOTHING = b""
@@ -25,15 +30,17 @@ class Sink:
     """
     Writes whole lines to *stream*, past its buffer, and never raises or waits.
 
-    *stream* is None where the process was started without one. ``lost`` counts the lines that could
-    not be written. A regular file is written to directly: its disk is waited for.
+    *stream* is None where the process was started without one; *shared* if other processes write to
+    it. ``lost`` counts the lines that could not be written. A regular file is written to directly:
+    its disk is waited for.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, *, shared: bool = False) -> None:
         self._stream = stream
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
         self._descriptor = _descriptor(stream)
         self._write = None if self._descriptor is None else _writer(self._descriptor)
+        self._in_pieces = shared and self._descriptor is not None and _mixes(self._descriptor)
         self._torn = False
         self._backlog = _NOTHING
         self.lost = 0
@@ -82,12 +89,27 @@ class Sink:
         if self._torn:
             data = b"\n" + data
         while data:
+            piece = _first_lines(data) if self._in_pieces else data
             try:
-                data = data[write(data) :]
+                written = write(piece)
             except BlockingIOError:
                 self._backlog, self._torn = data, False
                 return
-            self._torn = bool(data)
+            data = data[written:]
+            self._torn = written < len(piece)
+
+
+def _first_lines(data: bytes) -> bytes:
+    """Return as many lines of *data* as are written at once, and one at least."""
+    if len(data) <= _PIPE_BUF:
+        return data
+    end = data.rfind(b"\n", 0, _PIPE_BUF)
+    return data[: (data.find(b"\n") if end < 0 else end) + 1]
+
+
+def _mixes(descriptor: int) -> bool:
+    """Tell whether long writes of several processes to *descriptor* may get into each other."""
+    return not stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _descriptor(stream: TextIO | None) -> int | None:

@@ -26,6 +26,7 @@ ERRORS = (*KINDS, "client_closed")
 Facts = tuple[Any, ...]
 _STATUSES = 1000
 _CLASSES = 10
+_LENGTH = len(buckets.empty())
 
 
 class Counts:
@@ -97,9 +98,9 @@ class Counts:
     def portable(self) -> dict[str, Any]:
         """Return what requests were counted, as JSON has it, for another process' ``merge``."""
         return {
-            "requests": [list(each) for each in self.requests()],
-            "durations": self._durations,
-            "first_bytes": self._first_bytes,
+            "requests": list(self.requests()),
+            "durations": [row if any(row) else None for row in self._durations],
+            "first_bytes": [row if any(row) else None for row in self._first_bytes],
             "overhead": self.overhead,
             "errors": {code: number for code, number in self.errors.items() if number},
             "upstream_failures": self.upstream_failures,
@@ -110,42 +111,32 @@ class Counts:
     def merge(self, portable: Mapping[str, Any]) -> None:
         """Count what another one has counted; ValueError if that can't be what it is said to be."""
         try:
-            other = Counts._of(portable)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            requests = [
+                (self._methods.get(name.encode(), self._other), _status(status), _natural(number))
+                for name, status, number in portable["requests"]
+            ]
+            durations, first_bytes = _rows(portable["durations"]), _rows(portable["first_bytes"])
+            overhead = _row(portable["overhead"])
+            errors = {code: _natural(number) for code, number in portable["errors"].items()}
+            failures, up, down = (
+                _natural(portable[name])
+                for name in ("upstream_failures", "request_bytes", "response_bytes")
+            )
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("no counts") from error
-        for name, row in other._methods.items():
-            self._methods[name] = list(map(add, self._methods[name], row))
-        self._other = list(map(add, self._other, other._other))
-        for rows, more in (
-            (self._durations, other._durations),
-            (self._first_bytes, other._first_bytes),
-        ):
-            rows[:] = [buckets.added(pair) for pair in zip(rows, more, strict=True)]
-        self.overhead[:] = buckets.added((self.overhead, other.overhead))
-        for code, number in other.errors.items():
+        if not errors.keys() <= self.errors.keys():
+            raise ValueError("no error of ours")
+        # From here on nothing fails: it is all counted, or nothing.
+        for row, status, number in requests:
+            row[status] += number
+        _add(self._durations, durations)
+        _add(self._first_bytes, first_bytes)
+        _add([self.overhead], [overhead])
+        for code, number in errors.items():
             self.errors[code] += number
-        self.upstream_failures += other.upstream_failures
-        self.request_bytes += other.request_bytes
-        self.response_bytes += other.response_bytes
-
-    @classmethod
-    def _of(cls, portable: Mapping[str, Any]) -> "Counts":
-        counts = cls()
-        for name, status, number in portable["requests"]:
-            counts._methods.get(name.encode(), counts._other)[_natural(status)] += _natural(number)
-        counts._durations = [_row(each) for each in portable["durations"]]
-        counts._first_bytes = [_row(each) for each in portable["first_bytes"]]
-        if len(counts._durations) != _CLASSES or len(counts._first_bytes) != _CLASSES:
-            raise ValueError("no counts")
-        counts.overhead = _row(portable["overhead"])
-        for code, number in portable["errors"].items():
-            if code not in counts.errors:
-                raise ValueError("no error of ours")
-            counts.errors[code] = _natural(number)
-        counts.upstream_failures = _natural(portable["upstream_failures"])
-        counts.request_bytes = _natural(portable["request_bytes"])
-        counts.response_bytes = _natural(portable["response_bytes"])
-        return counts
+        self.upstream_failures += failures
+        self.request_bytes += up
+        self.response_bytes += down
 
     def refreshed(self, duration: float) -> None:
         """Count an exchange with the issuer that took *duration* seconds."""
@@ -155,7 +146,8 @@ class Counts:
         """Yield method, status and number of the requests that there were."""
         named = ((name.decode(), row) for name, row in self._methods.items())
         for name, row in (*named, (OTHER, self._other)):
-            yield from ((name, status, number) for status, number in enumerate(row) if number)
+            if any(row):
+                yield from ((name, status, number) for status, number in enumerate(row) if number)
 
     def total(self) -> int:
         """Return how many requests there were."""
@@ -180,11 +172,31 @@ def _natural(number: object) -> int:
     return number
 
 
+def _status(number: object) -> int:
+    status = _natural(number)
+    if status >= _STATUSES:
+        raise ValueError("no status")
+    return status
+
+
+def _rows(told: Sequence[Sequence[object] | None]) -> list[Row | None]:
+    """Return one for each class, None where nothing was counted."""
+    if len(told) != _CLASSES:
+        raise ValueError("no classes")
+    return [None if row is None else _row(row) for row in told]
+
+
 def _row(numbers: Sequence[object]) -> Row:
     row: Row = [each for each in numbers if type(each) in (int, float)]  # type: ignore[misc]
-    if len(row) != len(buckets.empty()) or not all(0 <= each < inf for each in row):
+    if len(row) != len(numbers) or len(row) != _LENGTH or not all(0 <= each < inf for each in row):
         raise ValueError("no histogram")
     return row
+
+
+def _add(rows: Sequence[Row], more: Sequence[Row | None]) -> None:
+    for row, further in zip(rows, more, strict=True):
+        if further is not None:
+            row[:] = map(add, row, further)
 
 
 def _used(rows: list[Row]) -> Iterator[tuple[str, Row]]:

@@ -5,8 +5,8 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
-# To a worker: an object, pickled. From one: lines of the log as they are, or JSON.
-OBJECT, LINES, REPORT = b"O", b"L", b"R"
+# To a worker: an object, pickled. From one: JSON.
+OBJECT, REPORT = b"O", b"R"
 _HEAD = struct.Struct("!cI")
 # A configuration with a bundle of authorities is the largest that there is.
 MOST_BYTES = 16 * 1024 * 1024
@@ -24,11 +24,6 @@ class Channel(asyncio.Protocol):
         self._lost = lost
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
-
-    @property
-    def unsent(self) -> int:
-        """How many bytes the other end has not taken yet."""
-        return self._transport.get_write_buffer_size() if self._transport else 0
 
     def send(self, kind: bytes, content: bytes) -> None:
         """Send a frame; nothing once the other end is gone."""

@@ -3,20 +3,22 @@
 import asyncio
 import socket
 import ssl
-from contextlib import suppress
-from dataclasses import replace
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from proxy import log
 from proxy.dataplane import Destination, Limits, Plane, Pool, Route
 from proxy.dataplane.downstream import Downstream
+from proxy.dataplane.plane import Swept
 from proxy.log import AccessLog, Output
 from proxy.log.sink import Sink
-from proxy.metrics import Counts
+from proxy.metrics import Counts, Finished, Recent
 from proxy.policy.callers import ANYONE
 from proxy.policy.credential import Credential
-from proxy.worker.channel import LINES, OBJECT, REPORT, Channel
+from proxy.worker.channel import OBJECT, REPORT, Channel
 from proxy.worker.credentials import RemoteCredentials
 from proxy.worker.messages import Configuration, Drain, TokenNews, said, unpacked
 
@@ -25,7 +27,6 @@ REPORT_SECONDS = 0.25
 _LATER_SECONDS = 0.01
 _AT_ONCE = 64
 _ACCEPTED_AT_ONCE = 64
-_BACKLOG_BYTES = 4 * 1024 * 1024
 _LONGEST_TARGET = 2048
 
 
@@ -43,29 +44,14 @@ async def serve(pipe: socket.socket, connections: socket.socket) -> None:
         connections.close()
 
 
-class _Pipe(Sink):
-    """Where this process' lines end: with the keeper, who has the one log there is."""
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__(None)
-        self._channel = channel
-
-    def put(self, lines: list[bytes]) -> None:
-        """Send *lines*, unless the keeper is too far behind to take them."""
-        if self._channel.unsent > _BACKLOG_BYTES:
-            self.lost += len(lines)
-        else:
-            self._channel.send(LINES, b"\n".join(lines))
-
-
 class _Journal:
     """Counts and writes by batches, as ``app.journal.Journal`` does, and keeps what is to tell."""
 
     def __init__(self, access_log: AccessLog, recent: int) -> None:
         self.access_log = access_log
-        self.recent = recent
+        self.recent = Recent(recent)
         self.counts = Counts()
-        self._last: list[tuple[Any, ...]] = []
+        self._has_news = False
         self._pending: list[tuple[Any, ...]] = []
         self._later = partial(asyncio.get_running_loop().call_later, _LATER_SECONDS, self.flush)
 
@@ -83,17 +69,34 @@ class _Journal:
         if not self._pending:
             return
         pending, self._pending = self._pending, []
+        self._has_news = True
         self.counts.add(pending)
         self.access_log.write(pending)
-        if self.recent:
-            self._last = [*self._last, *pending][-self.recent :]
+        self.recent.add(pending)
 
-    def take(self) -> tuple[Counts, list[tuple[Any, ...]]]:
-        """Return what was counted since the last time, and the latest of those requests."""
+    def take(self) -> tuple[Counts | None, list[Finished]]:
+        """Return what was counted since the last time, if anything, and the last requests."""
         self.flush()
+        if not self._has_news:
+            return None, []
+        self._has_news = False
         counts, self.counts = self.counts, Counts()
-        last, self._last = self._last, []
+        last = self.recent.newest_first()
+        self.recent.forget()
         return counts, last
+
+
+@dataclass(slots=True)
+class _Plane(Plane):
+    """Tells *closed* of every client's connection that is gone."""
+
+    closed: Callable[[], None] = lambda: None
+
+    def left(self, connection: Swept) -> None:
+        """Count *connection* as closed."""
+        # Not super(): a class with slots is made anew, and is not the one that this stands in.
+        Plane.left(self, connection)
+        self.closed()
 
 
 class Worker:
@@ -101,7 +104,6 @@ class Worker:
 
     def __init__(self) -> None:
         self.channel = Channel(self._received, self._lost)
-        self._pipe = _Pipe(self.channel)
         self._output: Output | None = None
         self._journal: _Journal
         self._credentials: RemoteCredentials
@@ -109,6 +111,7 @@ class Worker:
         self._destination: tuple[Destination, str | None] | None = None
         self._drain_seconds = 0.0
         self._cache = 0
+        self._closed = 0  # connections, since the keeper was told
         self._over = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -122,6 +125,9 @@ class Worker:
         if self._plane is not None:
             await self._plane.drain(self._drain_seconds)
             self._plane.close()
+            self._journal.flush()
+        if self._output is not None:
+            self._output.sink.finish()
 
     # From the keeper.
 
@@ -165,7 +171,9 @@ class Worker:
             wait_seconds=given.wait_seconds,
         )
         if self._plane is None:
-            self._plane = Plane(route, limits=given.limits, journal=self._journal)
+            self._plane = _Plane(
+                route, limits=given.limits, journal=self._journal, closed=self._one_closed
+            )
             self._report_later()
         else:
             self._plane.change(route, given.limits)
@@ -185,14 +193,15 @@ class Worker:
             log.protect(each)
         if self._output is None:
             form: log.Format = "console" if given.console else "json"
-            self._output = log.configure(form, given.level, sink=self._pipe)
+            sink = Sink(sys.stderr if given.console else sys.stdout, shared=True)
+            self._output = log.configure(form, given.level, sink=sink)
             access_log = AccessLog(given.access, self._output)  # type: ignore[arg-type]
             self._journal = _Journal(access_log, given.recent)
             return
         self._journal.flush()
         self._output.follow(given.level)
         self._journal.access_log.follow(given.access)  # type: ignore[arg-type]
-        self._journal.recent = given.recent
+        self._journal.recent.resize(given.recent)
 
     def _protect(self, token: TokenNews) -> None:
         if token.supply.held is not None:
@@ -222,10 +231,21 @@ class Worker:
         counts, last = self._journal.take()
         load = _load(plane)
         # As long as nothing happens there is nothing to tell.
-        if last or counts.total() or load != self._told:
+        if counts is not None or load != self._told:
             self._told = load
+            counted = None if counts is None else counts.portable()
             recent = [_readable(each) for each in last]
-            self.channel.send(REPORT, said(counts=counts.portable(), recent=recent, **load))
+            self.channel.send(REPORT, said(counts=counted, recent=recent, **load))
+
+    def _one_closed(self) -> None:
+        """Have the keeper know soon: it gives the next one to who has fewest."""
+        self._closed += 1
+        if self._closed == 1:
+            asyncio.get_running_loop().call_later(_LATER_SECONDS, self._tell_closed)
+
+    def _tell_closed(self) -> None:
+        closed, self._closed = self._closed, 0
+        self.channel.send(REPORT, said(closed=closed))
 
     # Clients.
 
@@ -253,11 +273,14 @@ class Worker:
         plane = self._plane
         if plane is None or plane.draining:
             sock.close()
+            self._one_closed()
             return
-        with suppress(OSError):
+        try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 partial(Downstream, plane), sock
             )
+        except OSError:
+            self._one_closed()
 
 
 def _tls(authorities: str | None) -> ssl.SSLContext:

@@ -2,6 +2,11 @@
 
 import io
 import os
+import select
+import socket
+from pathlib import Path
+
+import pytest
 
 from proxy.log.output import Output
 from proxy.log.sink import Sink
@@ -96,3 +101,43 @@ def test_what_a_terminal_cannot_show_is_escaped() -> None:
         Sink(stream).write("a → b")
     assert os.read(reading, 100) == b"a \\u2192 b\n"
     os.close(reading)
+
+
+# A sink keeps its descriptor for as long as the process lives.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_several_processes_write_is_pieces_of_whole_lines() -> None:
+    """
+    None is longer than what the system writes in one go, unless a single line is.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    lines = [b"%03d" % number + b"x" * 300 for number in range(64)]
+    lines[7] = b"y" * 2 * select.PIPE_BUF
+    with ours, theirs, os.fdopen(os.dup(ours.fileno()), "w") as stream:
+        Sink(stream, shared=True).put(lines)
+        pieces, left = [], len(lines)
+        while left:
+            pieces.append(theirs.recv(1 << 20))
+            left -= pieces[-1].count(b"\n")
+    assert b"".join(pieces) == b"\n".join(lines) + b"\n"
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert len([piece for piece in pieces if len(piece) > select.PIPE_BUF]) == 1
+    assert len(pieces) < 10
+
+
+def test_a_file_that_is_shared_is_written_to_at_once(tmp_path: Path) -> None:
+    """
+    The system has one process wait for the other there: pieces would cost calls for nothing.
+    """
+    path = tmp_path / "log"
+    lines = [b"x" * 300] * 64
+    with path.open("w") as stream:
+        before = _writes()
+        Sink(stream, shared=True).put(lines)
+        assert _writes() == before + 1
+    assert path.read_bytes() == b"\n".join(lines) + b"\n"
+
+
+def _writes() -> int:
+    """Return how often this process has asked the system to write."""
+    (line,) = (each for each in Path("/proc/self/io").read_text().splitlines() if "syscw" in each)
+    return int(line.split()[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from proxy.worker import channel
-from proxy.worker.channel import LINES, REPORT, Channel
+from proxy.worker.channel import OBJECT, REPORT, Channel
 
 
 @dataclass
@@ -47,7 +47,7 @@ async def test_frames_arrive_whole_and_in_order() -> None:
     Short ones, empty ones, and one that takes many reads.
     """
     here, there = socket.socketpair()
-    said = [(LINES, b"a"), (REPORT, b""), (LINES, b"x" * 3_000_000), (REPORT, b"b")]
+    said = [(OBJECT, b"a"), (REPORT, b""), (OBJECT, b"x" * 3_000_000), (REPORT, b"b")]
     end = End()
     sender, receiver = await End().open(here), await end.open(there)
     for kind, content in said:
@@ -66,17 +66,17 @@ async def test_frames_in_any_pieces_are_the_same() -> None:
     here, there = socket.socketpair()
     end = End()
     await end.open(there)
-    whole = b"L\x00\x00\x00\x03one" + b"R\x00\x00\x00\x00" + b"L\x00\x00\x00\x03two"
+    whole = b"O\x00\x00\x00\x03one" + b"R\x00\x00\x00\x00" + b"O\x00\x00\x00\x03two"
     for at in range(len(whole)):
         here.sendall(whole[at : at + 1])
         await asyncio.sleep(0)
-    assert await end.hear(3) == [(LINES, b"one"), (REPORT, b""), (LINES, b"two")]
+    assert await end.hear(3) == [(OBJECT, b"one"), (REPORT, b""), (OBJECT, b"two")]
     here.close()
 
 
 @pytest.mark.parametrize(
     "said",
-    [b"L" + (channel.MOST_BYTES + 1).to_bytes(4, "big"), b"R\x00\x00\x00\x01?"],
+    [b"O" + (channel.MOST_BYTES + 1).to_bytes(4, "big"), b"R\x00\x00\x00\x01?"],
     ids=["too long", "senseless"],
 )
 async def test_what_cannot_be_meant_ends_the_conversation(said: bytes) -> None:
@@ -86,7 +86,7 @@ async def test_what_cannot_be_meant_ends_the_conversation(said: bytes) -> None:
     here, there = socket.socketpair()
     end = End()
     await end.open(there)
-    here.sendall(said + b"L\x00\x00\x00\x03one")
+    here.sendall(said + b"O\x00\x00\x00\x03one")
     async with asyncio.timeout(10):
         await end.lost.wait()
     assert end.heard == []
