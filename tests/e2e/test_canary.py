@@ -312,9 +312,11 @@ def test_an_upstream_that_echoes_the_token_gets_it_to_no_client(
 LOCAL = "c4n4ry-l0cal-t0ken+/="
 
 
-@pytest.mark.parametrize("field", ["Proxy-Authorization", "X-Local-Token"])
+@pytest.mark.parametrize(
+    ("field", "workers"), [("Proxy-Authorization", "0"), ("X-Local-Token", "2")]
+)
 def test_a_local_token_is_shown_to_nobody(
-    environment: dict[str, str], tmp_path: Path, field: str
+    environment: dict[str, str], tmp_path: Path, field: str, workers: str
 ) -> None:
     """
     Right or nearly right, in its field or in any other place: the log has its name, and neither the
@@ -325,6 +327,7 @@ def test_a_local_token_is_shown_to_nobody(
     tokens.chmod(0o600)
     environment["BEARER_PROXY_LISTEN_LOCAL_TOKEN_FILE"] = str(tokens)
     environment["BEARER_PROXY_LISTEN_LOCAL_TOKEN_HEADER"] = field
+    environment["BEARER_PROXY_PROCESS_WORKERS"] = workers
     scheme = "" if field.startswith("X-") else "Bearer "
     with ProxyProcess(environment, tmp_path) as process:
         process.wait_for("proxy.ready")
