@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import trustme
 
 from proxy import __version__, cli
 from proxy.cli.arguments import UsageError, parse
@@ -62,6 +63,39 @@ def test_what_is_run_often_imports_no_library(arguments: list[str]) -> None:
     loaded = set(done.stderr.split())
     assert "proxy.cli" in loaded
     assert not loaded & {"aiohttp", "pydantic", "pydantic_settings", "structlog", "argparse"}
+
+
+# What aiohttp has loaded when a command begins; and whether the next context is as ever.
+_AUTHORITIES = """
+import os, ssl
+from proxy.cli.imports import without_authorities
+os.environ["SSL_CERT_DIR"] = "/where/it/was"
+with without_authorities():
+    from aiohttp import connector
+assert os.environ["SSL_CERT_DIR"] == "/where/it/was"
+assert "SSL_CERT_FILE" not in os.environ
+print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()["x509_ca"])
+print(ssl.create_default_context(cafile=os.environ["AUTHORITY"]).cert_store_stats()["x509_ca"])
+"""
+
+
+def test_aiohttps_own_contexts_trust_nobody(tmp_path: Path) -> None:
+    """
+    It is imported without the system's authorities, which takes time; later contexts have theirs.
+    """
+    authority = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(authority))
+    environment = {**os.environ, "AUTHORITY": str(authority)}
+    environment.pop("SSL_CERT_FILE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", _AUTHORITIES],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+        env=environment,
+    )
+    assert done.stdout.split() == ["0", "1"]
 
 
 def test_every_command_of_the_table_can_be_run_and_is_in_the_help(

@@ -9,6 +9,7 @@ from pathlib import Path
 from proxy.cli.arguments import UsageError
 from proxy.cli.child import Child, CommandError
 from proxy.cli.configuration import configured, options
+from proxy.cli.imports import without_authorities
 from proxy.cli.streams import write
 
 _URL, _SOCKET = "BEARER_PROXY_URL", "BEARER_PROXY_SOCKET"
@@ -66,7 +67,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _beside(child: Child, flags: dict[str, str], variables: Sequence[str], seconds: float) -> int:
-    from proxy import app
+    with without_authorities():
+        from proxy import app
 
     app.withhold_memory()
     terms = app.Terms(variables, seconds)

@@ -4,6 +4,7 @@ import gc
 
 from proxy.cli.arguments import UsageError
 from proxy.cli.configuration import configured, options
+from proxy.cli.imports import without_authorities
 from proxy.cli.streams import write
 
 _USAGE = """\
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> int:
     # Imports make a hundred thousand objects that stay; ``app.run`` switches it on again.
     gc.disable()
     try:
-        from proxy import app
+        with without_authorities():
+            from proxy import app
 
         app.withhold_memory()
         return configured(flags, app.run)
