@@ -89,6 +89,18 @@ def document(
     }
 
 
+def sentence(document: Mapping[str, Any]) -> str:
+    """Say in a sentence when and where a ``document`` was measured."""
+    machine = document["machine"]
+    proxies = next(iter(document["modes"].values()))["proxies"].values()
+    rounds = max(len(each["samples"]) for each in proxies)
+    return (
+        f"Measured on {document['at'][:10]} at commit {document['commit']}, {rounds} rounds, on"
+        f" {machine['cores']} cores of {machine['cpu']} that others used as well (load average"
+        f" before: {machine['load_before']}), with Python {machine['python']}."
+    )
+
+
 def results_in(document: Mapping[str, Any]) -> dict[str, Samples]:
     """Return the samples that a ``document`` holds."""
     return {

@@ -146,6 +146,15 @@ def test_the_samples_come_back_out_of_the_document() -> None:
     assert report.results_in(document) == RESULTS
 
 
+def test_a_run_says_when_where_and_beside_what_it_was() -> None:
+    """
+    A figure without its circumstances is no figure.
+    """
+    said = report.sentence(report.document(RESULTS, seconds=3, load_before=1.5))
+    assert "3 rounds" in said
+    assert "load average before: 1.5" in said
+
+
 def test_the_picture_has_a_bar_for_each_proxy_of_each_mode() -> None:
     """
     It is well-formed, has a name for those who don't see it, and the longest bar fits.

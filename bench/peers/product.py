@@ -2,6 +2,7 @@
 
 import compileall
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -32,6 +33,7 @@ access = {access}
 
 
 _PACKAGE = Path(proxy.__file__).parent
+_ABSENT = Path(__file__).parent / "absent"
 
 
 def launch(site: Site) -> Launch:
@@ -61,5 +63,10 @@ def _launch(site: Site, *, access: str) -> Launch:
     program = Path(sys.executable).with_name("bearer-proxy")
     return Launch(
         command=[str(program), "run", "--config", str(config)],
-        environment={"BEARER_PROXY_TOKEN_CLIENT_SECRET": "bench"},
+        environment={
+            "BEARER_PROXY_TOKEN_CLIENT_SECRET": "bench",
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(_ABSENT), os.environ.get("PYTHONPATH")))
+            ),
+        },
     )
