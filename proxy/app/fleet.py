@@ -26,10 +26,11 @@ import structlog
 
 from proxy.app.nursery import Nursery
 from proxy.app.spread import Spread
+from proxy.app.told import NUMBERS, Told, natural, read
 from proxy.dataplane import Destination, Limits, Route
 from proxy.dataplane.plane import Load
 from proxy.dataplane.pool import Seen
-from proxy.errors import KINDS, ProxyError
+from proxy.errors import ProxyError
 from proxy.metrics import Counts, Recent
 from proxy.policy.verdict import Rules
 from proxy.tokens import TokenCache
@@ -44,15 +45,11 @@ _START_SECONDS = 20.0
 _LONG_ENOUGH_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 10.0
 _GRACE_SECONDS = 1.0
-_NUMBERS = (
-    "connections", "in_flight", "waiting_for_token", "request_bytes", "response_bytes",
-    "queued", "idle", "busy",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Where workers' requests are told: *counts*, *recent* ones, and a log that is a *console*'s."""
+    """Where workers' requests are told: *counts*, *recent* ones, and a log in *console* form."""
 
     counts: Counts
     recent: Recent
@@ -113,8 +110,8 @@ class _Worker:
         self.channel = Channel(
             lambda kind, content: fleet.received(self, kind, content), lambda: fleet.lost(self)
         )
-        self.numbers = dict.fromkeys(_NUMBERS, 0)
-        self.replays: dict[str, int] = {}
+        self.numbers: Mapping[str, int] = dict.fromkeys(NUMBERS, 0)
+        self.replays: Mapping[str, int] = {}
         self.holds = 0  # connections
         self.offered: deque[socket.socket] = deque()  # those that it has not said it took
         self.configured = -1
@@ -199,7 +196,7 @@ class Fleet:
 
     def load(self) -> Load:
         """Return what is on its way."""
-        return Load(**{name: self.sum(name) for name in _NUMBERS[:5]})
+        return Load(**{name: self.sum(name) for name in NUMBERS[:5]})
 
     def change(self, route: Route, limits: Limits) -> None:
         """Have all workers serve what comes from now on by *route* and *limits*."""
@@ -407,21 +404,21 @@ class Fleet:
 
     def _report(self, worker: _Worker, told: dict[str, Any]) -> None:
         if "configured" in told:
-            worker.configured = int(told["configured"])
+            worker.configured = natural(told["configured"])
             worker.ready.set()
         elif "took" in told:
-            for _ in range(_natural(told["took"])):
+            for _ in range(natural(told["took"])):
                 worker.offered.popleft().close()
                 worker.holds += 1
         elif "closed" in told:
-            worker.holds = max(0, worker.holds - _natural(told["closed"]))
+            worker.holds = max(0, worker.holds - natural(told["closed"]))
         elif "refused" in told:
             self._refused(worker, str(told["refused"]))
         elif "drained" in told:
             if not worker.drained.done():
-                worker.drained.set_result(int(told["drained"]))
+                worker.drained.set_result(natural(told["drained"]))
         else:
-            self._account(worker, told)
+            self._account(worker, read(told))
 
     def _refused(self, worker: _Worker, fingerprint: str) -> None:
         held = self._cache.current()
@@ -430,62 +427,13 @@ class Fleet:
             self._cache.refused(held)
         self._tell(worker)
 
-    def _account(self, worker: _Worker, told: dict[str, Any]) -> None:
-        if told["counts"] is not None:
-            self._accounts.counts.merge(told["counts"])
-            self._accounts.recent.merge([_facts(each) for each in told["recent"]])
-        worker.numbers = {name: _natural(told[name]) for name in _NUMBERS}
-        worker.replays = {str(name): _natural(each) for name, each in told["replays"].items()}
+    def _account(self, worker: _Worker, told: Told) -> None:
+        if told.counts is not None:
+            self._accounts.counts.merge(told.counts)
+            self._accounts.recent.merge(told.requests)
+        worker.numbers, worker.replays = told.numbers, told.replays
         pool = self.route.pool
-        if told["seen"] and (pool.seen is None or told["seen"][0] > pool.seen.at):
-            at, remote, version, expires_at = told["seen"]
-            expiry = None if expires_at is None else float(expires_at)
-            pool.seen = Seen(float(at), str(remote), str(version), expiry)
-        if told["trouble"] and (pool.last_error is None or told["trouble"][0] > pool.last_error[0]):
-            at, code, detail, hint = told["trouble"]
-            if code not in KINDS:
-                raise ValueError("no error of ours")
-            error = ProxyError(str(code), str(detail), hint=str(hint))
-            pool.last_error = (float(at), error)
-
-
-def _natural(number: object) -> int:
-    if type(number) is not int or number < 0:
-        raise ValueError("no number")
-    return number
-
-
-def _facts(told: Sequence[Any]) -> tuple[Any, ...]:
-    """Return a request that is over, as every journal is told it, out of a worker's report."""
-    (
-        at,
-        method,
-        target,
-        status,
-        side,
-        duration,
-        first_byte,
-        up,
-        down,
-        number,
-        error,
-        who,
-        sent,
-        why,
-    ) = told
-    return (
-        float(at),
-        str(method).encode("latin-1"),
-        str(target).encode("latin-1"),
-        _natural(status),
-        str(side),
-        float(duration),
-        None if first_byte is None else float(first_byte),
-        _natural(up),
-        _natural(down),
-        str(number).encode("latin-1"),
-        str(error),
-        str(who),
-        None if sent is None else float(sent),
-        str(why),
-    )
+        if told.seen and (pool.seen is None or told.seen.at > pool.seen.at):
+            pool.seen = told.seen
+        if told.trouble and (pool.last_error is None or told.trouble[0] > pool.last_error[0]):
+            pool.last_error = told.trouble
