@@ -209,6 +209,32 @@ async def test_head_requests_are_hidden_too(rig: Rig) -> None:
     assert values(await client.head(), b"X-Echo") == [STARS]
 
 
+async def test_an_answer_s_end_is_no_beginning_of_a_token_in_the_next(rig: Rig) -> None:
+    """
+    Half a token at the end of one body and the other half in the next are two answers of two
+    requests, sent at once; neither waits for the other.
+    """
+    client, upstream = await rig.ask(get(b"/1") + get(b"/2"))
+    for body in (b"so " + ECHO[:5], ECHO[5:]):
+        await upstream.head()
+        upstream.send(ok(body))
+        assert (await own_answer(client)).endswith(b"\r\n\r\n" + body)
+
+
+async def test_a_part_of_a_resource_is_hidden_like_a_whole(rig: Rig) -> None:
+    """
+    A 206, in one range or in many: its length and its ranges stay true.
+    """
+    client, upstream = await rig.ask(get(b"/", b"Range: bytes=0-99"))
+    await upstream.head()
+    body = b"--x\r\n\r\n" + ECHO + b"\r\n--x--\r\n"
+    field = b"Content-Range: bytes 0-%d/99" % (len(body) - 1)
+    upstream.send(ok(body, field).replace(b"200 OK", b"206 Partial Content"))
+    answer = await own_answer(client)
+    assert values(answer, b"Content-Range") == [field.partition(b": ")[2]]
+    assert answer.endswith(b"--x\r\n\r\n" + STARS + b"\r\n--x--\r\n")
+
+
 async def test_off_nothing_is_changed(start: Start) -> None:
     """
     Answers pass byte for byte, as rule and default have it.
