@@ -83,7 +83,7 @@ def said(received: Received) -> list[str]:
     return [repr(getattr(received, each.name)) for each in fields(received)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(neighbours(), st.sampled_from(RULES))
 def test_every_short_way_says_what_the_long_one_says(blocks: list[bytes], rules: Rules) -> None:
     """

@@ -281,28 +281,26 @@ class _EchoesTheRequest(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.mark.parametrize("masked", [True, False])
 def test_an_upstream_that_echoes_the_token_gets_it_to_no_client(
-    environment: dict[str, str], tmp_path: Path, masked: bool
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     """
-    If masking is on; and it is this upstream whose answer would show it.
+    If masking is on: asterisks stand where it was.
     """
     server = http.server.HTTPServer(("127.0.0.1", 0), _EchoesTheRequest)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     environment |= {
         "BEARER_PROXY_UPSTREAM_URL": f"http://127.0.0.1:{server.server_port}",
-        "BEARER_PROXY_UPSTREAM_MASK_TOKEN_IN_RESPONSES": str(masked).lower(),
+        "BEARER_PROXY_UPSTREAM_MASK_TOKEN_IN_RESPONSES": "true",
     }
     try:
         with ProxyProcess(environment, tmp_path) as process:
             process.wait_for("proxy.ready")
             answer = _ask(process, "/")
-            assert "Bearer" in answer
-            assert (TOKEN in answer) != masked
+            assert answer.count("Bearer " + "*" * len(TOKEN)) == 3
             assert process.stop() == 0
-            assert_clean(process.output, TOKEN, SECRET)
+            assert_clean(process.output + answer, TOKEN, SECRET)
     finally:
         server.shutdown()
         thread.join()
