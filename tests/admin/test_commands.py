@@ -10,9 +10,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from proxy.admin import server, status_command, token, wait_command
+from proxy.admin import (
+    quit_command,
+    reload_command,
+    server,
+    status_command,
+    token,
+    wait_command,
+)
 from proxy.admin.vitals import Check
-from tests.admin.fakes import Patient
+from tests.admin.fakes import TOKEN, Desk, Patient
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +170,39 @@ def test_usage(main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[s
     assert main(["--help"]) == 0
     assert main(["--nonsense"]) == 2
     assert "usage: bearer-proxy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["reload", "quit"])
+async def test_an_action_that_is_refused_is_code_1(
+    action: str, admin: str, desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The reason on standard error; done, it is a line on standard output.
+    """
+    given = ["--address", admin]
+    main = {"reload": reload_command.main, "quit": quit_command.main}[action]
+    path = token.usual_path(admin, os.environ)
+    token.make_private(path.parent)
+    token.save(TOKEN, path)
+    assert await asyncio.to_thread(main, given) == 0
+    assert capsys.readouterr().out.endswith(f"\n{action} done\n")
+    desk.refusal = "Nothing has changed: limits.queue is below 0."
+    assert await asyncio.to_thread(main, given) == 1
+    assert capsys.readouterr().err == f"bearer-proxy {action}: {desk.refusal}\n"
+    token.save("another", path)
+    assert await asyncio.to_thread(main, given) == 1
+    assert "This needs the admin token." in capsys.readouterr().err
+    assert desk.done == [action]
+
+
+async def test_the_ops_listener_is_asked_in_vain(
+    ops: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    It has no actions, and that is said.
+    """
+    path = token.usual_path(ops, os.environ)
+    token.make_private(path.parent)
+    token.save(TOKEN, path)
+    assert await asyncio.to_thread(quit_command.main, ["--address", ops]) == 1
+    assert capsys.readouterr().err.startswith("bearer-proxy quit: ")
