@@ -22,8 +22,10 @@ from proxy.worker.channel import OBJECT, REPORT, Channel
 from proxy.worker.credentials import RemoteCredentials
 from proxy.worker.messages import Configuration, Drain, TokenNews, said, unpacked
 
-# What has happened is told this often: the status page is no older than that.
-REPORT_SECONDS = 0.25
+# What has happened is told this often, or where that is more than so many requests, once a second:
+# a report and its reading take a millisecond or two of processor time, which must not add up.
+_REPORT_SECONDS, _REPORT_SECONDS_UNDER_LOAD = 0.25, 1.0
+_MANY = 250
 _LATER_SECONDS = 0.01
 _AT_ONCE = 64
 _ACCEPTED_AT_ONCE = 64
@@ -112,6 +114,7 @@ class Worker:
         self._drain_seconds = 0.0
         self._cache = 0
         self._closed = 0  # connections, since the keeper was told
+        self._is_busy = False
         self._over = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -218,7 +221,8 @@ class Worker:
         self.channel.send(REPORT, said(refused=credential.fingerprint))
 
     def _report_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report_in_turn)
+        seconds = _REPORT_SECONDS_UNDER_LOAD if self._is_busy else _REPORT_SECONDS
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._report_in_turn)
 
     def _report_in_turn(self) -> None:
         self._report()
@@ -229,6 +233,7 @@ class Worker:
         if plane is None:
             return
         counts, last = self._journal.take()
+        self._is_busy = counts is not None and counts.total() > _MANY
         load = _load(plane)
         # As long as nothing happens there is nothing to tell.
         if counts is not None or load != self._told:
