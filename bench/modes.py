@@ -100,6 +100,11 @@ MODES = {
             peers=("unlogged", "bearer-proxy"),
         ),
         Mode(
+            name="two-workers",
+            about="small GET by two workers and their keeper, on the one core",
+            peers=("bearer-proxy", "two-workers"),
+        ),
+        Mode(
             name="refresh",
             about="seconds in which the token is renewed, beside those in which it is not",
             kind="refresh",

@@ -116,6 +116,10 @@ RESULTS = {
         "unlogged": [{"cpu_us": each} for each in (25.0, 26.0)],
         "bearer-proxy": [{"cpu_us": each} for each in (28.0, 30.0)],
     },
+    "two-workers": {
+        "bearer-proxy": [{"cpu_us": each} for each in (30.0, 40.0)],
+        "two-workers": [{"cpu_us": each} for each in (33.0, 36.0)],
+    },
 }
 
 
@@ -128,6 +132,7 @@ def test_a_target_is_a_ratio_a_difference_or_a_figure() -> None:
     assert "| small GET, CPU | 0.35 x envoy | not measured |  |" in rows
     assert "| access log into a file adds, CPU µs/request | 6 | 3.50 | yes |" in rows
     assert "| an idle connection, KiB (PSS) | 4 | 3.50 | yes |" in rows
+    assert "| two workers, CPU | 1.05 x bearer-proxy | 1.00 x bearer-proxy | yes |" in rows
 
 
 def test_a_target_that_was_missed_stands_out() -> None:
@@ -161,7 +166,7 @@ def test_the_picture_has_a_bar_for_each_proxy_of_each_mode() -> None:
     """
     root = ElementTree.fromstring(picture.svg(RESULTS))
     bars = [each for each in root.iter() if each.tag.endswith("rect")]
-    assert len(bars) == 5
+    assert len(bars) == 7
     assert root.get("aria-label")
     width = float(root.get("width", 0))
     assert all(0 < float(bar.get("width", 0)) < width - float(bar.get("x", 0)) for bar in bars)

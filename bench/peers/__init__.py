@@ -12,4 +12,5 @@ PEERS: dict[str, Peer] = {
     "caddy": Peer("its reverse_proxy", caddy.launch, caddy.missing),
     "aiohttp": Peer("the idiomatic proxy of server and client", aiohttp_idiom.launch),
     "unlogged": Peer("this one, without an access log", product.launch_unlogged),
+    "two-workers": Peer("this one, as three processes", product.launch_two_workers),
 }

@@ -46,6 +46,13 @@ def launch_unlogged(site: Site) -> Launch:
     return _launch(site, access="off")
 
 
+def launch_two_workers(site: Site) -> Launch:
+    """Say how to start it with two workers."""
+    launch = _launch(site, access="all")
+    command = [*launch.command, "--workers", "2"]
+    return Launch(command=command, environment=launch.environment)
+
+
 def _launch(site: Site, *, access: str) -> Launch:
     # As an installed package is; a checkout may be of an environment that writes no bytecode.
     compileall.compile_dir(_PACKAGE, quiet=1)
