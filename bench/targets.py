@@ -75,7 +75,7 @@ def markdown(results: Results) -> str:
         unit = f" x {target.peer}" if target.is_ratio else ""
         found, verdict = "not measured", ""
         if reached is not None:
-            found = f"{reached:.2f}{unit}"
+            found = f"{reached:.{3 if target.at_most < 1 else 2}f}{unit}"
             verdict = "yes" if reached <= target.at_most else "**no**"
         rows.append(f"| {target.what} | {target.at_most:g}{unit} | {found} | {verdict} |")
     return "\n".join([*rows, ""])

@@ -1,10 +1,12 @@
 """What the README says is what there is."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from bench import report, targets
 from proxy.errors import KINDS
 from proxy.settings import Settings, load, reference
 from tests.test_completion import write_keys_module
@@ -31,6 +33,19 @@ def errors() -> str:
     """Return the table of error codes as it should be."""
     rows = [f"| `{kind.code}` | {kind.status} | {kind.title} |" for kind in KINDS.values()]
     return "\n".join(["| code | status | what |", "|---|---|---|", *rows, ""])
+
+
+def cost() -> str:
+    """Return what the last whole run of the benchmark came to, as it should be."""
+    found = json.loads((ROOT / "bench" / "results" / "latest.json").read_text())
+    return f"{report.sentence(found)}\n\n{targets.markdown(report.results_in(found))}"
+
+
+def test_the_figures_are_those_of_a_run() -> None:
+    """
+    No figure of the cost is typed by hand.
+    """
+    assert between("cost") == cost()
 
 
 def test_the_configuration_table_is_the_model() -> None:
@@ -94,7 +109,8 @@ def test_every_promise_of_security_has_a_test_that_exists() -> None:
 
 if __name__ == "__main__":
     text = README
-    for name, table in (("configuration", reference.markdown()), ("errors", errors())):
+    tables = {"configuration": reference.markdown(), "errors": errors(), "cost": cost()}
+    for name, table in tables.items():
         old, new = (f"<!-- {name} -->\n{each}<!-- /{name} -->" for each in (between(name), table))
         text = text.replace(old, new)
     (ROOT / "README.md").write_text(text)
