@@ -172,6 +172,16 @@ def test_the_picture_has_a_bar_for_each_proxy_of_each_mode() -> None:
     assert all(0 < float(bar.get("width", 0)) < width - float(bar.get("x", 0)) for bar in bars)
 
 
+def test_a_round_that_went_wrong_hides_no_bar() -> None:
+    """
+    The scale is the medians': a line of noise ends where the picture does.
+    """
+    wrong = {"small-get": {"nginx": costing(10, 11, 9000), "bearer-proxy": costing(12, 13, 14)}}
+    root = ElementTree.fromstring(picture.svg(wrong))
+    assert all(float(each.get("width", 0)) > 300 for each in root.iter() if "rect" in each.tag)
+    assert all(float(each.get("x2", 0)) < 600 for each in root.iter() if "line" in each.tag)
+
+
 def test_every_mode_compares_a_figure_that_has_a_name() -> None:
     """
     Targets and modes speak of figures and proxies that there are.
