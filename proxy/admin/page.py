@@ -126,6 +126,8 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
     if view.configuration.reload_problem:
         yield "reload", view.configuration.reload_problem
     yield "version", view.process.version
+    if view.process.workers:
+        yield "workers", " ".join(map(str, view.process.workers))
     yield "uptime", span(now - view.process.started_at)
 
 

@@ -237,7 +237,12 @@ def process(view: View) -> str:
     return (
         f"bearer-proxy {_text(card.version)}, Python {_text(card.python)}, "
         f"up {span(view.taken_at - card.started_at)}, {size(card.memory_bytes)}"
+        f"{_workers(card.workers)}"
     )
+
+
+def _workers(pids: tuple[int, ...]) -> str:
+    return f", workers {' '.join(map(str, pids))}" if pids else ""
 
 
 def _facts(facts: Mapping[str, object], style: str = "facts") -> str:

@@ -137,12 +137,13 @@ class ConfigurationCard:
 
 @dataclass(frozen=True, slots=True)
 class ProcessCard:
-    """What runs."""
+    """What runs; *workers* are the ids of the processes that serve, none if this one does."""
 
     version: str
     python: str
     started_at: float
     memory_bytes: int
+    workers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ class Fleet:
     @property
     def pids(self) -> list[int]:
         """The processes that serve."""
-        return [each.pid for each in self._workers]
+        return [each.pid for each in self._workers if each.ready.is_set()]
 
     def sum(self, name: str) -> int:
         """Return the total of what the workers told under *name*."""

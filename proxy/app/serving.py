@@ -60,7 +60,12 @@ class Running:
         route = compose.route(settings, rules, tokens=self.tokens, pool=pool)
         self.fleet = self._fleet(route) if settings.process.workers else None
         self.plane: Carrier = self.fleet or self._own_plane(route)
-        self.vitals = AppVitals(self.plane, self.tokens.snapshot)
+        fleet = self.fleet
+        self.vitals = AppVitals(
+            self.plane,
+            self.tokens.snapshot,
+            workers=(lambda: len(fleet.pids)) if fleet else None,
+        )
         self.reload = Reload(time.time())
         self._exposition = Exposition(
             self.counts,
@@ -69,7 +74,13 @@ class Running:
         )
         self._traffic = Traffic(self.counts, now=time.time())
         self.viewer = Viewer(
-            loaded, self.plane, self.recent, self._traffic, self.reload, settle=self.journal.flush
+            loaded,
+            self.plane,
+            self.recent,
+            self._traffic,
+            self.reload,
+            settle=self.journal.flush,
+            workers=(lambda: fleet.pids) if fleet else tuple,
         )
         self.console = AppConsole(
             self.viewer, self.tokens, listen=lambda: self.addresses, begin_drain=self._begin_drain

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from proxy import __version__
@@ -41,6 +41,7 @@ class Viewer:
         reload: Reload,
         *,
         settle: Callable[[], None] = lambda: None,
+        workers: Callable[[], Sequence[int]] = tuple,
     ) -> None:
         self.loaded = loaded
         self._plane = plane
@@ -48,6 +49,7 @@ class Viewer:
         self._traffic = traffic
         self._reload = reload
         self._settle = settle
+        self._workers = workers
         self._started_at = time.time()
 
     def look(self, snapshot: Snapshot, listen: tuple[str, ...]) -> View:
@@ -72,9 +74,17 @@ class Viewer:
             requests=self._requests(),
             upstream=upstream,
             configuration=self._configuration(),
-            process=view.ProcessCard(
-                __version__, platform.python_version(), self._started_at, _memory_bytes()
-            ),
+            process=self._process(),
+        )
+
+    def _process(self) -> view.ProcessCard:
+        workers = tuple(self._workers())
+        return view.ProcessCard(
+            __version__,
+            platform.python_version(),
+            self._started_at,
+            _memory_bytes() + sum(map(_own_memory_bytes, workers)),
+            workers,
         )
 
     def _verdict(
@@ -230,7 +240,18 @@ def _urls(listen: tuple[str, ...]) -> str:
 
 def _memory_bytes() -> int:
     """Return the resident memory; 0 where /proc is missing."""
+    return _memory("self")[0]
+
+
+def _own_memory_bytes(pid: int) -> int:
+    """Return what *pid* has of that and shares with no file."""
+    resident, shared = _memory(str(pid))
+    return resident - shared
+
+
+def _memory(process: str) -> tuple[int, int]:
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
-    except (OSError, ValueError, IndexError):
-        return 0
+        _, resident, shared, *_ = Path(f"/proc/{process}/statm").read_text().split()
+        return int(resident) * _PAGE_BYTES, int(shared) * _PAGE_BYTES
+    except (OSError, ValueError):
+        return 0, 0

@@ -10,11 +10,22 @@ from proxy.tokens import Outcome, Snapshot
 
 
 class AppVitals:
-    """Answers the three health questions from *plane* and the token's *snapshot*."""
+    """
+    Answers the three health questions from *plane* and the token's *snapshot*.
 
-    def __init__(self, plane: Carrier, snapshot: Callable[[], Snapshot]) -> None:
+    *workers* returns how many processes serve; without it, this one does.
+    """
+
+    def __init__(
+        self,
+        plane: Carrier,
+        snapshot: Callable[[], Snapshot],
+        *,
+        workers: Callable[[], int] | None = None,
+    ) -> None:
         self._plane = plane
         self._snapshot = snapshot
+        self._workers = workers
         self.listening = False
         self.had_a_token = False
 
@@ -23,8 +34,12 @@ class AppVitals:
         return [Check("loop", ok=True)]
 
     def ready(self) -> list[Check]:
-        """A usable token, and not draining."""
-        return [self._token(), Check("accepting", not self._plane.draining, self._accepting())]
+        """A usable token, not draining, and somebody who serves."""
+        found = [self._token(), Check("accepting", not self._plane.draining, self._accepting())]
+        if self._workers is not None:
+            number = self._workers()
+            found.append(Check("workers", number > 0, f"{number} serving"))
+        return found
 
     def started(self) -> list[Check]:
         """Listening, and a first token was had; stays true."""

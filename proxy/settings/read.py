@@ -30,6 +30,7 @@ from proxy.settings.names import (
 )
 from proxy.settings.report import Problem
 from proxy.settings.secret import reason
+from proxy.settings.values import Word
 
 # Larger than any configuration, smaller than a mistake like /dev/zero.
 _FILE_BYTES = 1024 * 1024
@@ -187,7 +188,9 @@ def _boolean(text: str) -> bool:
     return word in _TRUE
 
 
-def _number(key: Key, text: str) -> int | float:
+def _number(key: Key, text: str) -> int | float | str:
+    if Word(text.strip()) in key.field.metadata:
+        return text.strip()
     with suppress(ValueError):
         return int(text)
     if key.kind is float:

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -301,18 +302,43 @@ ParameterMap = Annotated[Mapping[str, str], AfterValidator(_parameters)]
 IssueMap = Mapping[str, Issue]
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word that may stand where a number belongs, for what is read as text."""
+
+    text: str
+
+
+_MOST_WORKERS = 64
+
+
 def _workers(found: object) -> object:
-    return len(os.sched_getaffinity(0)) if found == "auto" else found
+    return min(cores(), _MOST_WORKERS) if found == "auto" else found
+
+
+def cores(quota: str | None = None) -> int:
+    """
+    Return how many cores this process may use: those of the machine, or what its group is allowed.
+
+    *quota* is what stands in the control group's ``cpu.max``, which is looked up unless given.
+    """
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        allowed, period = (quota or Path("/sys/fs/cgroup/cpu.max").read_text()).split()
+        return max(1, min(here, -(-int(allowed) // int(period))))
+    except (OSError, ValueError, ZeroDivisionError):
+        return here  # no such group, or "max"
 
 
 # Strict: a TOML string, boolean or fraction where a number belongs is a mistake, not a number.
 Flag = Annotated[bool, Strict()]
 Count = Annotated[int, Strict()]
 Workers = Annotated[
-    Annotated[int, Strict(), Field(ge=0, le=64)],
+    Annotated[int, Strict(), Field(ge=0, le=_MOST_WORKERS)],
+    Word("auto"),
     BeforeValidator(_workers),
     WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 64}, {"const": "auto"}]}
+        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": _MOST_WORKERS}, {"const": "auto"}]}
     ),
 ]
 Seconds = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]

@@ -313,3 +313,16 @@ def test_started_stays_true_and_ready_does_not(scene: Scene) -> None:
     assert not all(check.ok for check in vitals.ready())
     assert all(check.ok for check in vitals.live())
     assert vitals.ready()[0].text == "the issuer answered 429; next try in 23 s"
+
+
+def test_it_is_not_ready_while_no_worker_serves(scene: Scene) -> None:
+    """
+    One that is being replaced is nobody's concern, as long as another one serves.
+    """
+    number = 1
+    vitals = AppVitals(scene.plane, lambda: HEALTHY, workers=lambda: number)
+    assert all(check.ok for check in vitals.ready())
+    assert vitals.ready()[-1].text == "1 serving"
+    number = 0
+    assert [check.name for check in vitals.ready() if not check.ok] == ["workers"]
+    assert all(check.ok for check in vitals.live())

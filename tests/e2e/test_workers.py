@@ -232,8 +232,12 @@ def test_metrics_and_page_are_of_all_workers_and_never_go_back(proxy: Reloaded) 
         assert statuses(connections) == {200}
         until(lambda: _counted(proxy) == before + 12, "all are counted")
         fields = {"Accept": "application/json"}
-        listed = json.loads(proxy.ask_admin("/api/status", fields=fields)[1])["requests"]
+        status = json.loads(proxy.ask_admin("/api/status", fields=fields)[1])
+        assert set(status["process"]["workers"]) == processes(proxy).keys()
+        assert all(f"{pid}" in proxy.page() for pid in processes(proxy))
+        listed = status["requests"]
         times = [each["at"] for each in listed]
+        assert proxy.ask_admin("/readyz?verbose")[1].count("[+]workers ok (2 serving)") == 1
         assert len(times) >= 12
         assert times == sorted(times, reverse=True)
         os.kill(min(processes(proxy)), signal.SIGKILL)

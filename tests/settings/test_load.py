@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.settings import Loaded, SecretKind, SettingsError, load
+from proxy.settings.values import cores
 
 ID = {"BEARER_PROXY_TOKEN_CLIENT_ID": "acme"}
 REQUIRED = {**ID, "BEARER_PROXY_TOKEN_CLIENT_SECRET": "s3cret"}
@@ -298,3 +299,35 @@ def test_a_pipe_is_not_loaded_again(config: Path) -> None:
     os.mkfifo(config)
     with pytest.raises(SettingsError, match="is not a regular file, and cannot be read again"):
         loaded.again()
+
+
+@pytest.mark.parametrize("flags", [{}, {"process.workers": "auto"}], ids=["variable", "flag"])
+def test_auto_is_as_many_workers_as_there_are_cores(flags: dict[str, str]) -> None:
+    """
+    Said by flag or variable; any other word is none.
+    """
+    environ = {**REQUIRED, "BEARER_PROXY_PROCESS_WORKERS": "auto"}
+    assert load(flags, environ).settings.process.workers == cores()
+    environ["BEARER_PROXY_PROCESS_WORKERS"] = "all"
+    assert "process.workers must be a whole number, not 'all'" in refusal(environ)
+
+
+@pytest.mark.parametrize("content", ['workers = "auto"', f"workers = {cores()}"])
+def test_auto_in_the_file_is_that_number(config: Path, content: str) -> None:
+    """
+    A file may say either.
+    """
+    config.write_text(f"[process]\n{content}\n")
+    assert load({}, REQUIRED, config).settings.process.workers == cores()
+
+
+def test_a_container_has_the_cores_that_it_is_allowed() -> None:
+    """
+    A quota of half a core makes one worker, however many cores the machine has.
+    """
+    here = len(os.sched_getaffinity(0))
+    assert cores("max 100000\n") == here
+    assert cores("50000 100000\n") == 1
+    assert cores("150000 100000\n") == min(2, here)
+    assert cores("6400000 100000\n") == here
+    assert cores("nonsense") == here
