@@ -20,7 +20,6 @@ import trustme
 from proxy.demo.threaded import ThreadedDemoAPI
 from tests.e2e.process import COMMAND, PATIENCE_SECONDS, clean_environment
 from tests.e2e.reloaded import FAILED, RELOADED, Connection, Reloaded, pointing_to
-from tests.programs import needs
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -342,39 +341,33 @@ def test_it_needs_the_admin_token(proxy: Reloaded) -> None:
     assert proxy.post() == (200, "Changed: limits.queue.")
 
 
-@needs("curl")
 def test_what_the_readme_says_is_done_and_answered(proxy: Reloaded) -> None:
     """
-    Its commands as they are, but for the process; and the very answer.
+    Its command as it is, and the very answer; a signal does the same.
     """
-    block = re.search(r"```console\n(\$ kill -HUP .*?)```", README.read_text(), re.DOTALL)
+    block = re.search(
+        r"```console\n(\$ bearer-proxy reload\n.*?)```", README.read_text(), re.DOTALL
+    )
     assert block
-    signalled, url, posted, answer = block[1].splitlines()
-    path = f"{COMMAND.parent}:{os.environ['PATH']}"
+    command, answer = block[1].splitlines()
     environment = {
-        "PATH": path,
+        "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
         "BEARER_PROXY_ADMIN_ADDRESS": proxy.admin,
         "BEARER_PROXY_ADMIN_TOKEN_FILE": str(proxy.directory / "admin-token"),
     }
-
-    def run(*commands: str) -> str:
-        script = "\n".join(each.removeprefix("$ ") for each in commands)
-        script = script.replace("4711", str(proxy.process.process.pid))
-        done = subprocess.run(
-            ["sh", "-euc", script],
-            env=clean_environment(environment),
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=True,
-        )
-        return done.stdout
-
     proxy.write('ops.address = "127.0.0.1:1"\nallow.paths = ["/echo"]\n')
-    assert run(url, posted) == f"{answer}\n"
+    done = subprocess.run(
+        ["sh", "-euc", command.removeprefix("$ ")],
+        env=clean_environment(environment),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+    assert done.stdout == f"{answer}\n"
     proxy.write()
     known = len(proxy.told(RELOADED))
-    run(signalled)
+    os.kill(proxy.process.process.pid, signal.SIGHUP)
     assert proxy.next_told(RELOADED, known)["changed"] == ["allow.paths"]
 
 
