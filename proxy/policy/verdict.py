@@ -53,7 +53,7 @@ class Rules:
 class Received:
     """
     A client's header block, understood. *fields* is what goes upstream of it, ours included.
-    *memory* is how it came about, line by line.
+    *memory* is how it came about, line by line as soon as that is asked for.
 
     *refusal* is what admission says of its Host and Origin; *host_refusal* the part of it that an
     absolute-form target may overrule. *caller* is the name of who sent it, *caller_refusal* why
@@ -75,7 +75,7 @@ class Received:
     caller_refusal: ProxyError | None
     cors: bytes
     preflight: Preflight | None
-    memory: Memory
+    memory: "Memory | _Block"
 
 
 @dataclass(slots=True)
@@ -221,7 +221,8 @@ def again(asked: Asked, block: bytes) -> Asked | None:
 
 def pattern(asked: Asked, line: bytes) -> Pattern | None:
     """Return the heads that mean what *asked* does, whose request line was *line*, if any."""
-    return asked.received.memory.pattern(line, asked.line) if asked.start else None
+    memory = asked.received.memory
+    return memory.pattern(line, asked.line) if asked.start and isinstance(memory, Memory) else None
 
 
 def varied(asked: Asked, pattern: Pattern, data: bytes) -> tuple[Asked, int] | None:
@@ -249,9 +250,16 @@ def varied(asked: Asked, pattern: Pattern, data: bytes) -> tuple[Asked, int] | N
     ), found.end()
 
 
+def remembered(received: Received) -> Memory:
+    """Return how *received* came about, line by line, and keep it there from now on."""
+    if isinstance(received.memory, _Block):
+        received.memory = received.memory.line_by_line()
+    return received.memory
+
+
 def reread(block: bytes, received: Received) -> Received | None:
     """Return what *block* means, if it differs from the one *received* in values alone."""
-    memory = received.memory.repeated(block)
+    memory = remembered(received).repeated(block)
     if memory is None:
         return None
     return Received(
@@ -344,24 +352,15 @@ def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
         raise Malformed("Connection names Content-Length")
     upgrade = b"" if body else _upgrade(noticed.get(Kind.UPGRADE, []), options, minor=minor)
     request_id = _request_id(noticed.get(Kind.REQUEST_ID, []), options)
-    has_id = bool(request_id)
     # Of this hop alone, and of meaning: what Connection names, and what shows who is calling.
     own = options if rules.callers is ANYONE else options | rules.callers.shown_in(pairs)
     if rules.mask_token:
         own |= {b"accept-encoding"}  # what is compressed could not be looked into
-    memory = Memory(
-        lines=block.split(b"\r\n"),
-        names=[_varies(name, own, has_id) for name, _ in pairs],
-        sent=[
-            b"%b: %b\r\n" % pair if _passes(pair[0], own, minor, has_id) else b"" for pair in pairs
-        ],
-        before=b"Host: %b\r\n" % rules.base.authority,
-        after=_hop(noticed, rules, body=body, upgrade=upgrade, minor=minor),
-        request_id=request_id,
-    )
+    after = _hop(noticed, rules, body=body, upgrade=upgrade, minor=minor)
+    memory = _Block(block, own, minor, rules, after, request_id)
     caller, caller_refusal = _caller(pairs, rules.callers)
     return Received(
-        fields=memory.fields(),
+        fields=memory.before + b"".join(memory.sent(pairs)) + after,
         framing=body,
         host=host,
         minor=minor,
@@ -377,6 +376,46 @@ def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
         preflight=_preflight(pairs, rules.admission),
         memory=memory,
     )
+
+
+class _Block(NamedTuple):
+    """
+    A block that was read, and what else decides what is sent of it.
+
+    A connection that does not vary needs no more of it, and its lines one by one are 2 KiB.
+    """
+
+    raw: bytes
+    own: frozenset[bytes]
+    minor: int
+    rules: Rules
+    after: bytes
+    request_id: bytes
+
+    @property
+    def before(self) -> bytes:
+        """The fields of ours that precede the client's."""
+        return b"Host: %b\r\n" % self.rules.base.authority
+
+    def sent(self, pairs: message.Fields) -> list[bytes]:
+        """Return what goes upstream of each of *pairs*, empty for what is not passed on."""
+        has_id = bool(self.request_id)
+        return [
+            b"%b: %b\r\n" % pair if _passes(pair[0], self.own, self.minor, has_id) else b""
+            for pair in pairs
+        ]
+
+    def line_by_line(self) -> Memory:
+        """Return the memory that tells which other blocks mean the same."""
+        pairs = message.fields(self.raw, limit=self.rules.head_fields)
+        return Memory(
+            lines=self.raw.split(b"\r\n"),
+            names=[_varies(name, self.own, bool(self.request_id)) for name, _ in pairs],
+            sent=self.sent(pairs),
+            before=self.before,
+            after=self.after,
+            request_id=self.request_id,
+        )
 
 
 def _caller(pairs: message.Fields, rules: Callers) -> tuple[str, ProxyError | None]:

@@ -80,6 +80,7 @@ def read(block: bytes, rules: Rules) -> Received:
 
 def said(received: Received) -> list[str]:
     """Return all that is known of a block, in a form that compares."""
+    verdict.remembered(received)
     return [repr(getattr(received, each.name)) for each in fields(received)]
 
 
