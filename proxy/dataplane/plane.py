@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Protocol
 
 from proxy.dataplane.exchange import Exchange
@@ -151,6 +151,16 @@ class NoJournal:
         """Forget it."""
 
 
+_LAST_DIGITS = [b"%02x" % number for number in range(256)]
+
+
+def _request_ids(process: bytes) -> Iterator[bytes]:
+    """Return ids that no other request of this *process* has, nor one of another."""
+    # One addition for each, in C: a request that formats its own number spends twice as much.
+    start = process.hex().encode() + b"-%04x"
+    return chain.from_iterable(map((start % number).__add__, _LAST_DIGITS) for number in count())
+
+
 @dataclass(slots=True)
 class Plane:
     """
@@ -172,10 +182,7 @@ class Plane:
     turned_away: int = 0
     # Requests that were sent again after a 401, by what came of it.
     replays: dict[str, int] = field(default_factory=lambda: {"ok": 0, "refused": 0, "failed": 0})
-    # Ids that no other request of this or another process has.
-    request_ids: Iterator[bytes] = field(
-        default_factory=lambda: map((os.urandom(6).hex().encode() + b"-%06x").__mod__, count(1))
-    )
+    request_ids: Iterator[bytes] = field(default_factory=lambda: _request_ids(os.urandom(6)))
     _timer: asyncio.TimerHandle | None = None
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
 

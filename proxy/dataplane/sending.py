@@ -123,7 +123,7 @@ class Sending(ABC):
     def _head_of(self, forward: Forward) -> bytes:
         if self._asked.request_id:
             return forward.head + b"\r\n"
-        return b"%bX-Request-Id: %b\r\n\r\n" % (forward.head, self._request_id)
+        return b"".join((forward.head, b"X-Request-Id: ", self._request_id, b"\r\n\r\n"))
 
     def _may_wait(self, error: ProxyError) -> bool:
         route = self._route

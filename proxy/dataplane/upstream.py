@@ -39,6 +39,7 @@ class Upstream(asyncio.Protocol):
         "_head",
         "_interim",
         "_plain",
+        "_plain_bytes",
         "_poll",
         "_remote",
         "_said_eof",
@@ -70,7 +71,8 @@ class Upstream(asyncio.Protocol):
         # The connection's last head, its empty line included, and what it meant: servers repeat it.
         self._head = b""
         self._answered: Answered | None = None
-        self._plain = False
+        self._plain: Answered | None = None  # the same, if nothing about it is out of the ordinary
+        self._plain_bytes = 0  # how long such an answer is as a whole
         # Request.
         self.exchange: Exchange | None = None
         self._buffer = b""
@@ -159,21 +161,18 @@ class Upstream(asyncio.Protocol):
             self._transport.abort()
         elif self._body is not None:
             self._read_body(exchange, data)
-        elif not self._is_repeated(exchange, data):
-            self._read_head(exchange, data)
-
-    def _is_repeated(self, exchange: "Exchange", data: bytes) -> bool:
-        """
-        Pass *data* on at once if it is the last head again, with the whole of a body.
-
-        Only that: whatever is out of the ordinary takes the long way, which gives the same result.
-        """
-        head, answered = self._head, self._answered
-        if not self._plain or self._buffer or not data.startswith(head):
-            return False
-        assert answered is not None
-        piece = data[len(head) :]
-        return len(piece) == answered.framing and exchange.answer_at_once(answered, piece)
+        else:
+            plain = self._plain
+            # The last head again, and the whole of a body: it is passed on at once. Whatever is out
+            # of the ordinary takes the long way, which gives the same result.
+            if (
+                plain is None
+                or len(data) != self._plain_bytes
+                or not data.startswith(self._head)
+                or self._buffer
+                or not exchange.answer_at_once(plain, data[len(self._head) :])
+            ):
+                self._read_head(exchange, data)
 
     def eof_received(self) -> bool:
         """Let a tunnel's other half live on; anything else ends with the connection."""
@@ -232,7 +231,8 @@ class Upstream(asyncio.Protocol):
                     answered = answer.read(head[:-2], send_via=self.send_via)
                     referee.check_answer(head[:-2], status=answered.status)
                     self._head, self._answered = head, answered
-                    self._plain = answered.is_plain
+                    self._plain = answered if answered.is_plain else None
+                    self._plain_bytes = len(head) + answered.framing
                 if answered.status < 200 and self._is_interim(exchange, answered):
                     continue
             except Malformed as reason:
