@@ -20,6 +20,10 @@ _AT_ONCE = 64
 _PLAIN = len(Finished._fields)
 
 
+def _now(call: Callable[[], None]) -> None:
+    call()
+
+
 class Log(Protocol):
     """An access log."""
 
@@ -46,16 +50,17 @@ class Journal:
         self._count = counts.add
         self._remember = recent.add
         self._write = access_log.write
-        self._later = later
+        self._later = later or _now
         self._pending: list[tuple[Any, ...]] = []
 
     def record(self, *facts: Any) -> None:
         """Note a request that is over; the facts are those of ``dataplane.plane.Journal``."""
         pending = self._pending
         pending.append(facts)
-        if len(pending) == 1 and self._later is not None:
+        waiting = len(pending)
+        if waiting == 1:
             self._later(self.flush)
-        elif len(pending) >= _AT_ONCE or self._later is None:
+        elif waiting >= _AT_ONCE:
             self.flush()
 
     def flush(self) -> None:

@@ -130,8 +130,12 @@ class Downstream(asyncio.Protocol):
         """Give bytes to whom they belong: the request in hand, the next one, or nobody."""
         exchange = self._exchange
         if exchange is None:
-            if data == self._head and not self._buffer and not self._until:
-                self._repeat()
+            asked = self._asked
+            if data == self._head and asked is not None and not self._buffer and not self._until:
+                # The last request once more: all that was understood of it holds.
+                self._requests += 1
+                exchange = self._exchange = self._plane.exchange(self, self._plane, asked)
+                exchange.begin()
             else:
                 self._read_on(data)
             return
@@ -170,13 +174,6 @@ class Downstream(asyncio.Protocol):
             self._exchange.client_drained()
 
     # From bytes to requests.
-
-    def _repeat(self) -> None:
-        """Begin the last request once more: all that was understood of it holds."""
-        assert self._asked is not None
-        self._requests += 1
-        exchange = self._exchange = self._plane.exchange(self, self._plane, self._asked)
-        exchange.begin()
 
     def _read_on(self, data: bytes) -> None:
         """Read *data* behind whatever came before."""

@@ -72,9 +72,9 @@ class Exchange(Sending):
         self._upstream = upstream
         self._moved = True
         self._sent = time.monotonic()
-        pending, self._pending = self._pending, None
-        if pending:
-            head = b"".join([head, *pending])
+        if self._pending is not None:
+            head = b"".join([head, *self._pending])
+            self._pending = None
         upstream.start(self, head)
         if self._downstream.gate.reasons:
             self._downstream.gate.open(flow.NOT_YET_SENT)

@@ -71,6 +71,7 @@ class Counts:
         # `buckets.count` by hand, three times: every request passes here.
         methods, other, overhead = self._methods, self._other, self.overhead
         durations, first_bytes, bounds = self._durations, self._first_bytes, BOUNDS
+        up = down = 0
         for (
             _, method, _, status, _, duration, first_byte, request_bytes,
             response_bytes, _, error, _, sent, _,
@@ -88,12 +89,14 @@ class Counts:
                     row = first_bytes[status_class]
                     row[bisect_left(bounds, waited)] += 1
                     row[-1] += waited
-            self.request_bytes += request_bytes
-            self.response_bytes += response_bytes
+            up += request_bytes
+            down += response_bytes
             if error:
                 self.errors[error] = self.errors.get(error, 0) + 1
             elif status >= 500:
                 self.upstream_failures += 1
+        self.request_bytes += up
+        self.response_bytes += down
 
     def portable(self) -> dict[str, Any]:
         """Return what requests were counted, as JSON has it, for another process' ``merge``."""

@@ -7,6 +7,7 @@ sleep as well). The wall clock serves only where a time comes from, or goes to, 
 """
 
 import time
+from functools import partial
 from typing import Protocol
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -27,9 +28,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clocks."""
 
-    def now(self) -> float:
-        """Return the boot-time clock; one system call in the vDSO, cheap enough per request."""
-        return time.clock_gettime(_CLOCK)
+    # The boot-time clock; one call in the vDSO, and none of Python's around it, for every request.
+    now = staticmethod(partial(time.clock_gettime, _CLOCK))
 
     def wall(self) -> float:
         """Return the wall clock."""
