@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from proxy.errors import KINDS
 from proxy.metrics import Counts, Exposition
 from tests.admin.fakes import readings
 from tests.metrics.facts import request
+from tests.programs import needs
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 ALERTS = DEPLOY / "prometheus" / "alerts.yaml"
@@ -120,7 +120,7 @@ def test_panels_do_not_overlap() -> None:
     assert len({panel["id"] for panel in panels()}) == len(panels())
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@needs("promtool")
 def test_prometheus_accepts_the_rules() -> None:
     """
     promtool reads them without complaint.
