@@ -1,12 +1,11 @@
 """Who may ask: names compared whole, and pages of other origins kept out."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from proxy.errors import ProxyError
 from proxy.policy import admission
 from proxy.policy.admission import Admission
+from tests.each import each
 
 NOTHING = Admission()
 OPENED = Admission(
@@ -40,8 +39,8 @@ def origin(
 # Host.
 
 
-@pytest.mark.parametrize("port", [b"", b":8080", b":1", b":65535"])
-@pytest.mark.parametrize(
+@each("port", [b"", b":8080", b":1", b":65535"])
+@each(
     "name",
     [b"localhost", b"LocalHost", b"a.localhost", b"a.b.localhost", b"127.0.0.1", b"127.1.2.3",
      b"[::1]",
@@ -55,7 +54,7 @@ def test_a_name_that_no_public_one_can_be_is_accepted(name: bytes, port: bytes) 
     assert host(name + port) == ""
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [b"example.com", b"evil.example", b"10.0.0.1", b"0.0.0.0", b"128.0.0.1", b"[::2]", b"[::]",
      b"[fe80::1]", b"[::ffff:10.0.0.1]", b"169.254.169.254"],
@@ -67,7 +66,7 @@ def test_any_other_name_or_address_is_refused(name: bytes) -> None:
     assert host(name) == host(name + b":8080") == "host_not_allowed"
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [b"localhost.evil.com", b"evillocalhost.com", b"localhost.", b"127.0.0.1.evil.com",
      b"127.0.0.1.nip.io",
@@ -81,7 +80,7 @@ def test_localhost_evil_com_is_not_localhost(name: bytes) -> None:
     assert host(name) == "host_not_allowed"
 
 
-@pytest.mark.parametrize("value", [b"[::1]", b"[::1]:8080", b"[::1]:65535", b"[0::1]:80"])
+@each("value", [b"[::1]", b"[::1]:8080", b"[::1]:65535", b"[0::1]:80"])
 def test_an_ipv6_loopback_with_a_port_is_accepted(value: bytes) -> None:
     """
     The port stands behind the bracket; the colons within are none.
@@ -90,9 +89,7 @@ def test_an_ipv6_loopback_with_a_port_is_accepted(value: bytes) -> None:
     assert admission.split_authority(value) is not None
 
 
-@pytest.mark.parametrize(
-    "value", [b"2130706433", b"127", b"0x7f000001", b"0x7f.1", b"017700000001", b"0"]
-)
+@each("value", [b"2130706433", b"127", b"0x7f000001", b"0x7f.1", b"017700000001", b"0"])
 def test_a_number_is_no_single_label(value: bytes) -> None:
     """
     It is an address to inet_aton, and whose would depend on who reads it.
@@ -100,7 +97,7 @@ def test_a_number_is_no_single_label(value: bytes) -> None:
     assert host(value) == "host_not_allowed"
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [b"", b" localhost", b"localhost ", b"localhost:", b"localhost:x", b"localhost:65536",
      b"localhost:-1",
@@ -147,24 +144,6 @@ def test_the_refusal_of_a_host_names_the_key_and_the_value_that_would_allow_it()
     assert "BEARER_PROXY_LISTEN_ALLOWED_HOSTS=api.example" in caught.value.hint
 
 
-@settings(max_examples=40)
-@given(st.from_regex(rb"[a-z0-9._-]{1,20}", fullmatch=True))
-def test_a_suffix_under_a_public_domain_is_always_refused(prefix: bytes) -> None:
-    """
-    Whatever stands before it.
-    """
-    assert host(prefix + b".evil.com") == "host_not_allowed"
-
-
-@settings(max_examples=40)
-@given(st.binary(max_size=12))
-def test_a_host_of_any_bytes_is_judged(value: bytes) -> None:
-    """
-    Accepted or refused, with one of two codes.
-    """
-    assert host(value) in ("", "bad_request", "host_not_allowed")
-
-
 # Origin and Sec-Fetch-Site.
 
 
@@ -175,7 +154,7 @@ def test_a_tool_sends_neither_field_and_passes() -> None:
     assert origin() == ""
 
 
-@pytest.mark.parametrize("site", [b"none", b"same-origin"])
+@each("site", [b"none", b"same-origin"])
 def test_the_proxys_own_pages_pass(site: bytes) -> None:
     """
     Or an address typed in.
@@ -185,9 +164,7 @@ def test_the_proxys_own_pages_pass(site: bytes) -> None:
     assert origin(b"HTTP://LocalHost:8080") == ""
 
 
-@pytest.mark.parametrize(
-    "site", [b"cross-site", b"same-site", b"", b"Same-Origin", b"same-origin, none", b"anything"]
-)
+@each("site", [b"cross-site", b"same-site", b"", b"Same-Origin", b"same-origin, none", b"anything"])
 def test_a_request_from_another_site_is_refused(site: bytes) -> None:
     """
     With or without an Origin (a link or an image has none), and so is one that can't be placed.
@@ -197,7 +174,7 @@ def test_a_request_from_another_site_is_refused(site: bytes) -> None:
     assert origin(sites=(b"none", site)) == "origin_not_allowed"
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [b"https://evil.example", b"null", b"", b"http://localhost", b"http://localhost:8081",
      b"https://localhost:8080", b"http://localhost:8080.evil.example", b"http://localhost:8080/",
@@ -249,7 +226,7 @@ def test_an_origin_filter_is_not_only_parsed_but_applied() -> None:
 # An authority.
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "parts"),
     [(b"A.b", (b"a.b", None)), (b"a:0", (b"a", 0)), (b"[::1]:80", (b"[::1]", 80)), (b"a:65535",
      (b"a", 65535)),

@@ -12,6 +12,7 @@ from proxy.policy.answer import Answered
 from proxy.policy.message import Malformed
 from proxy.policy.target import Base
 from proxy.policy.verdict import Received, Rules
+from tests.each import each
 
 BASE = Base(b"https", b"api.example", b"/v1")
 RULES = Rules(base=BASE, admission=Admission())
@@ -60,9 +61,7 @@ def test_the_upstreams_own_id_stands() -> None:
     assert b"x-request-id: theirs\r\n" in head
 
 
-@pytest.mark.parametrize(
-    "status", [b"401 Unauthorized", b"403 Forbidden", b"404 Nope", b"429 Slow"]
-)
+@each("status", [b"401 Unauthorized", b"403 Forbidden", b"404 Nope", b"429 Slow"])
 def test_a_refusal_of_the_upstreams_is_its_own(status: bytes) -> None:
     """
     The 401 included: with its challenge, and without a note of ours.
@@ -81,7 +80,7 @@ def test_a_server_error_of_the_upstreams_is_marked_as_its_own() -> None:
     assert b"Proxy-Status: bearer-proxy; received-status=503\r\n" in head
 
 
-@pytest.mark.parametrize(
+@each(
     "field",
     [
         b"Connection: close",
@@ -107,7 +106,7 @@ def test_a_nominated_field_of_an_answer_is_not_passed_on() -> None:
         read(b"Connection: content-length", b"Content-Length: 3")
 
 
-@pytest.mark.parametrize(
+@each(
     "fields",
     [
         (b"Content-Length: 3", b"Content-Length: 4"),
@@ -135,7 +134,7 @@ def test_an_answer_may_have_many_fields_but_not_any_number() -> None:
         read(*[b"Set-Cookie: a"] * 201)
 
 
-@pytest.mark.parametrize("status", [b"100 Continue", b"103 Early Hints", b"204 No Content"])
+@each("status", [b"100 Continue", b"103 Early Hints", b"204 No Content"])
 def test_an_answer_that_has_no_body_has_no_length(status: bytes) -> None:
     """
     RFC 9110 section 8.6.
@@ -227,7 +226,7 @@ def test_via_says_what_the_upstream_spoke() -> None:
     assert read(minor=0, send_via=True).start.endswith(headers.VIA_1_0)
 
 
-@pytest.mark.parametrize(
+@each(
     ("minor", "fields", "goes_on"),
     [
         (1, (), True),
@@ -245,7 +244,7 @@ def test_an_upstream_connection_goes_on_as_its_version_has_it(
     assert read(*fields, minor=minor).keep_alive is goes_on
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "seconds"),
     [
         (b"timeout=5, max=100", 5),
@@ -344,7 +343,7 @@ def test_the_connection_goes_on_or_not_as_it_says() -> None:
     assert b"Connection: close\r\n" in own(keep_alive=False)[0]
 
 
-@pytest.mark.parametrize("code", sorted(KINDS))
+@each("code", sorted(KINDS))
 def test_every_error_of_the_table_can_be_answered(code: str) -> None:
     """
     With its status and a reason; never 401, which is the upstream's word.

@@ -1,11 +1,10 @@
 """Pages that may call: answered in the browser's own protocol, and nobody else is."""
 
-import pytest
-
 from proxy.policy import access, cors
 from proxy.policy.access import EVERYTHING, Access
 from proxy.policy.admission import Admission
 from proxy.policy.cors import Preflight
+from tests.each import each
 
 PAGE = b"https://page.example"
 RULES = Admission(origins=frozenset({PAGE, b"https://other.example"}))
@@ -41,7 +40,7 @@ def test_a_preflight_is_an_allowed_origin_and_a_method() -> None:
     assert asked == Preflight(PAGE, b"PUT", (b"x-a", b"content-type", b"x-b"), False)
 
 
-@pytest.mark.parametrize(
+@each(
     "origins",
     [
         (),
@@ -67,7 +66,7 @@ def test_without_allowed_origins_there_are_no_preflights() -> None:
     assert preflight((cors.METHOD, b"PUT"), rules=CLOSED) is None
 
 
-@pytest.mark.parametrize("methods", [(), (b"PUT", b"GET"), (b"",), (b"P T",), (b"PUT\x00",)])
+@each("methods", [(), (b"PUT", b"GET"), (b"",), (b"P T",), (b"PUT\x00",)])
 def test_a_preflight_asks_for_one_method(methods: tuple[bytes, ...]) -> None:
     """
     Anything else is an ordinary OPTIONS request.
@@ -104,7 +103,7 @@ def test_the_answer_grants_no_method_that_is_not_allowed() -> None:
     assert b"Access-Control-Allow-Methods: GET, POST" in lines
 
 
-@pytest.mark.parametrize("field", [b"x a", b"a\r\nSet-Cookie: b", b"x:y", b"\xff", b'"'])
+@each("field", [b"x a", b"a\r\nSet-Cookie: b", b"x:y", b"\xff", b'"'])
 def test_a_name_that_is_no_token_is_not_named_back(field: bytes) -> None:
     """
     Nothing that the page says breaks out of our answer.
@@ -113,7 +112,7 @@ def test_a_name_that_is_no_token_is_not_named_back(field: bytes) -> None:
     assert b"Access-Control-Allow-Headers: x-a" in lines
 
 
-@pytest.mark.parametrize(("value", "granted"), [(b"true", True), (b"True", False), (b"1", False)])
+@each(("value", "granted"), [(b"true", True), (b"True", False), (b"1", False)])
 def test_a_private_network_is_opened_when_asked_for(value: bytes, granted: bool) -> None:
     """
     Private Network Access, section 3.1: in the browser's own word.

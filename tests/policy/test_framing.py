@@ -1,15 +1,12 @@
 """Where bodies end: one statement of it, read to the byte, however the bytes are cut."""
 
-from itertools import pairwise
-
-import h11
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from proxy.policy import framing
 from proxy.policy.framing import CHUNKED, UNTIL_CLOSE
 from proxy.policy.message import Malformed, TooLarge
+from tests.each import each
+from tests.policy.bodies import read
 
 
 def of_request(*lengths: bytes, codings: tuple[bytes, ...] = (), minor: int = 1) -> int:
@@ -22,19 +19,6 @@ def of_response(
     return framing.of_response(status, list(lengths), list(codings), minor=minor)
 
 
-def read(framed: int, *pieces: bytes) -> tuple[bytes, bytes, framing.Body]:
-    """Return content, what is behind the end, and the reader, after feeding it *pieces*."""
-    body = framing.reader(framed)
-    content = rest = b""
-    for piece in pieces:
-        if body.done:
-            rest += piece
-            continue
-        found, behind = body.feed(piece)
-        content, rest = content + found, rest + behind
-    return content, rest, body
-
-
 # What says where the end is, RFC 9112 section 6.3.
 
 
@@ -45,7 +29,7 @@ def test_a_request_that_says_nothing_has_no_body() -> None:
     assert of_request() == 0
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "length"), [(b"0", 0), (b"5", 5), (b"123456789", 123456789), (b"9" * 18, 10**18 - 1)]
 )
 def test_a_content_length_is_a_decimal_number(value: bytes, length: int) -> None:
@@ -55,7 +39,7 @@ def test_a_content_length_is_a_decimal_number(value: bytes, length: int) -> None
     assert of_request(value) == length
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         b"",
@@ -98,7 +82,7 @@ def test_a_content_length_of_any_other_shape_is_refused(value: bytes) -> None:
         of_request(value)
 
 
-@pytest.mark.parametrize("values", [(b"5", b"5"), (b"5", b"6"), (b"0", b"5"), (b"5", b"")])
+@each("values", [(b"5", b"5"), (b"5", b"6"), (b"0", b"5"), (b"5", b"")])
 def test_two_content_lengths_are_refused_even_if_they_agree(values: tuple[bytes, ...]) -> None:
     """
     The recipient behind us may look at the other one.
@@ -107,7 +91,7 @@ def test_two_content_lengths_are_refused_even_if_they_agree(values: tuple[bytes,
         of_request(*values)
 
 
-@pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b"CHUNKED"])
+@each("coding", [b"chunked", b"Chunked", b"CHUNKED"])
 def test_chunked_alone_is_understood_in_any_case(coding: bytes) -> None:
     """
     Names of codings are case-insensitive (RFC 9112 section 7).
@@ -115,7 +99,7 @@ def test_chunked_alone_is_understood_in_any_case(coding: bytes) -> None:
     assert of_request(codings=(coding,)) == CHUNKED
 
 
-@pytest.mark.parametrize(
+@each(
     "codings",
     [
         (b"",),
@@ -161,8 +145,8 @@ def test_a_transfer_encoding_other_than_chunked_is_refused(codings: tuple[bytes,
         of_request(codings=codings)
 
 
-@pytest.mark.parametrize("length", [b"0", b"5", b"", b"x"])
-@pytest.mark.parametrize("coding", [b"chunked", b"identity", b""])
+@each("length", [b"0", b"5", b"", b"x"])
+@each("coding", [b"chunked", b"identity", b""])
 def test_a_length_beside_a_coding_is_refused(length: bytes, coding: bytes) -> None:
     """
     RFC 9112 section 6.1 lets a recipient choose; request smuggling lives from the choice.
@@ -191,7 +175,7 @@ def test_an_answer_that_says_nothing_ends_with_its_connection() -> None:
     assert of_response(404, minor=0) == UNTIL_CLOSE
 
 
-@pytest.mark.parametrize("status", [100, 101, 103, 199, 204, 304])
+@each("status", [100, 101, 103, 199, 204, 304])
 def test_some_answers_have_no_body_whatever_they_say(status: int) -> None:
     """
     Nothing, or that it is empty, as many servers say of a 204.
@@ -208,8 +192,8 @@ def test_a_304_may_tell_of_what_it_did_not_send() -> None:
     assert of_response(304, codings=(b"chunked",)) == 0
 
 
-@pytest.mark.parametrize("status", [100, 101, 103, 104, 199, 204])
-@pytest.mark.parametrize(("lengths", "codings"), [((b"1",), ()), ((), (b"chunked",))])
+@each("status", [100, 101, 103, 104, 199, 204])
+@each(("lengths", "codings"), [((b"1",), ()), ((), (b"chunked",))])
 def test_an_answer_that_has_no_body_must_not_announce_one(
     status: int, lengths: tuple[bytes, ...], codings: tuple[bytes, ...]
 ) -> None:
@@ -220,7 +204,7 @@ def test_an_answer_that_has_no_body_must_not_announce_one(
         of_response(status, *lengths, codings=codings)
 
 
-@pytest.mark.parametrize("status", [200, 204, 304])
+@each("status", [200, 204, 304])
 def test_an_answer_with_two_lengths_is_refused_even_without_a_body(status: int) -> None:
     """
     An upstream that says two things can't be trusted with a connection.
@@ -271,7 +255,7 @@ def chunked(data: bytes) -> tuple[bytes, bytes, framing.Body]:
     return read(CHUNKED, data)
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "content"),
     [
         (b"0\r\n\r\n", b""),
@@ -294,57 +278,16 @@ def test_a_chunked_body_is_decoded(data: bytes, content: bytes) -> None:
     assert (found, rest, body.done, body.trailers) == (content, NEXT, True, b"")
 
 
-@given(
-    pieces=st.lists(st.binary(min_size=1, max_size=20), max_size=4),
-    trailer=st.sampled_from([b"", b"X-T: 1\r\n", b"X-T:\r\nx-u:  caf\xe9 \r\n"]),
-    cuts=st.lists(st.integers(0, 150), max_size=6),
-)
-@settings(max_examples=60)
-def test_where_the_bytes_are_cut_makes_no_difference(
-    pieces: list[bytes], trailer: bytes, cuts: list[int]
-) -> None:
-    """
-    Content, trailers and the place of the end are the same for every division into reads.
-    """
-    encoded = b"".join(map(framing.chunk, pieces)) + framing.last_chunk(trailer) + NEXT
-    edges = [0, *sorted(min(cut, len(encoded)) for cut in cuts), len(encoded)]
-    parts = [encoded[a:b] for a, b in pairwise(edges) if a < b]
-    content, rest, body = read(CHUNKED, *parts)
-    whole = read(CHUNKED, encoded)
-    assert (content, rest, body.done) == (b"".join(pieces), NEXT, True)
-    assert body.trailers == whole[2].trailers
-
-
 def test_a_chunked_body_may_come_byte_by_byte() -> None:
     """
-    The same as above at its extreme, which random cuts seldom reach.
+    The extreme of all cuts, which random ones seldom reach.
     """
     encoded = b"5;a=b\r\nhello\r\n0\r\nX-T: 1\r\n\r\n" + NEXT
     content, rest, body = read(CHUNKED, *[encoded[i : i + 1] for i in range(len(encoded))])
     assert (content, rest, body.trailers) == (b"hello", NEXT, b"X-T: 1\r\n")
 
 
-@given(pieces=st.lists(st.binary(min_size=1, max_size=20), max_size=4))
-@settings(max_examples=40)
-def test_what_we_write_is_what_h11_reads(pieces: list[bytes]) -> None:
-    """
-    Our own chunks, read by another implementation.
-    """
-    server = h11.Connection(h11.SERVER)
-    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    server.receive_data(
-        head + b"".join(map(framing.chunk, pieces)) + framing.last_chunk(b"X-T: 1\r\n")
-    )
-    assert isinstance(server.next_event(), h11.Request)
-    content = b""
-    while isinstance(event := server.next_event(), h11.Data):
-        content += event.data
-    assert content == b"".join(pieces)
-    assert isinstance(event, h11.EndOfMessage)
-    assert list(event.headers) == [(b"x-t", b"1")]
-
-
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         pytest.param(b"\r\n", id="no size"),
@@ -386,7 +329,7 @@ def test_a_chunk_of_any_other_shape_is_refused(data: bytes) -> None:
         chunked(data + b"0\r\n\r\n")
 
 
-@pytest.mark.parametrize("data", [b"g", b"-", b" ", b"0x", b"5\n", b"\n", b"5;\x00", b"5\rX"])
+@each("data", [b"g", b"-", b" ", b"0x", b"5\n", b"\n", b"5;\x00", b"5\rX"])
 def test_a_hopeless_chunk_line_is_told_before_it_ends(data: bytes) -> None:
     """
     Nobody waits for bytes that can't help.
@@ -424,7 +367,7 @@ def test_trailers_are_written_afresh() -> None:
     assert (body.done, body.trailers) == (True, b"X-T: 1\r\nx-t: 2\r\n")
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         b"Authorization",
@@ -461,7 +404,7 @@ def test_a_trailer_that_frames_routes_or_authenticates_is_refused(name: bytes) -
         chunked(b"0\r\n%b: 1\r\n\r\n" % name)
 
 
-@pytest.mark.parametrize(
+@each(
     "trailer",
     [
         b"X-T : 1\r\n",

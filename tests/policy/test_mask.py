@@ -1,26 +1,10 @@
 """A token hidden in what comes back, however that is cut."""
 
-from itertools import pairwise
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from proxy.policy.mask import Mask, hidden
+from proxy.policy.mask import Mask
+from tests.each import each
 
 TOKEN = b"abacab.abac"
 STARS = b"*" * len(TOKEN)
-
-# Bodies that are full of tokens, of their beginnings and of their ends.
-_pieces = st.lists(
-    st.one_of(
-        st.just(TOKEN),
-        st.integers(0, len(TOKEN)).map(lambda n: TOKEN[:n]),
-        st.integers(0, len(TOKEN)).map(lambda n: TOKEN[n:]),
-        st.binary(max_size=5),
-    ),
-    max_size=12,
-)
 
 
 def masked(pieces: list[bytes], token: bytes = TOKEN) -> bytes:
@@ -28,21 +12,7 @@ def masked(pieces: list[bytes], token: bytes = TOKEN) -> bytes:
     return b"".join([*map(mask.feed, pieces), mask.end()])
 
 
-@given(_pieces, st.lists(st.integers(0, 200), max_size=6))
-def test_what_comes_in_pieces_is_hidden_as_a_whole_is(parts: list[bytes], cuts: list[int]) -> None:
-    """
-    The cut makes no difference, the length stays, and no token comes out.
-    """
-    whole = b"".join(parts)
-    ends = sorted({min(cut, len(whole)) for cut in cuts} | {0, len(whole)})
-    pieces = [whole[start:end] for start, end in pairwise(ends)]
-    out = masked(pieces)
-    assert out == hidden(whole, TOKEN)
-    assert len(out) == len(whole)
-    assert TOKEN not in out
-
-
-@pytest.mark.parametrize("cut", range(len(TOKEN) + 4))
+@each("cut", range(len(TOKEN) + 4))
 def test_a_token_across_a_border_is_hidden(cut: int) -> None:
     """
     At every byte.

@@ -1,13 +1,10 @@
 """When the same request may be sent again: only if twice is no more than once, and all is kept."""
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from proxy.policy.replay import Kept, idempotent
+from tests.each import each
 
 
-@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"])
+@each("method", [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"])
 def test_an_idempotent_method_may_be_repeated(method: bytes) -> None:
     """
     RFC 9110 section 9.2.2.
@@ -15,7 +12,7 @@ def test_an_idempotent_method_may_be_repeated(method: bytes) -> None:
     assert idempotent(method)
 
 
-@pytest.mark.parametrize("method", [b"POST", b"PATCH", b"get", b"PROPFIND", b""])
+@each("method", [b"POST", b"PATCH", b"get", b"PROPFIND", b""])
 def test_any_other_method_may_not(method: bytes) -> None:
     """
     What is unknown is not, and a lower-case method is unknown.
@@ -54,17 +51,3 @@ def test_a_limit_of_nothing_keeps_nothing_but_the_empty() -> None:
     assert kept.whole
     kept.add(b"a")
     assert not kept.whole
-
-
-@settings(max_examples=40)
-@given(st.lists(st.binary(max_size=8), max_size=8), st.integers(0, 32))
-def test_what_is_kept_is_what_was_sent_or_nothing(pieces: list[bytes], limit: int) -> None:
-    """
-    Never more than the limit, never a part.
-    """
-    kept = Kept(limit)
-    for piece in pieces:
-        kept.add(piece)
-    sent = b"".join(pieces)
-    assert kept.whole == (len(sent) <= limit)
-    assert b"".join(kept.pieces) == (sent if kept.whole else b"")

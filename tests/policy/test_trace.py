@@ -1,12 +1,11 @@
 """W3C Trace Context: what continues a trace, what begins another, what is passed on."""
 
-import pytest
-
 from proxy.policy import trace
 from proxy.policy.admission import Admission
 from proxy.policy.target import Base
 from proxy.policy.trace import Parent, Trace
 from proxy.policy.verdict import Asked, Rules, ask, read
+from tests.each import each
 
 TRACE, SPAN = b"4bf92f3577b34da6a3ce929d0e0e4736", b"00f067aa0ba902b7"
 GOOD = b"00-%b-%b-01" % (TRACE, SPAN)
@@ -25,8 +24,8 @@ def parent_of(*fields: bytes) -> Parent | None:
     return trace.parent(asked(*fields).start)
 
 
-@pytest.mark.parametrize("name", [b"traceparent", b"Traceparent", b"TRACEPARENT"])
-@pytest.mark.parametrize(("flags", "sampled"), [(b"00", False), (b"01", True), (b"ff", True)])
+@each("name", [b"traceparent", b"Traceparent", b"TRACEPARENT"])
+@each(("flags", "sampled"), [(b"00", False), (b"01", True), (b"ff", True)])
 def test_a_trace_goes_on(name: bytes, flags: bytes, sampled: bool) -> None:
     """
     Its id, the span before ours and the sampled flag are taken over.
@@ -35,7 +34,7 @@ def test_a_trace_goes_on(name: bytes, flags: bytes, sampled: bool) -> None:
     assert parent_of(b"%b: %b" % (name, value)) == Parent(TRACE, SPAN, sampled)
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         b"",
@@ -66,7 +65,7 @@ def test_two_parents_are_none() -> None:
     assert parent_of(b"traceparent: " + GOOD, b"Traceparent: " + GOOD) is None
 
 
-@pytest.mark.parametrize("more", [b"", b"-", b"-what.comes.then"])
+@each("more", [b"", b"-", b"-what.comes.then"])
 def test_of_a_version_to_come_the_known_part_is_read(more: bytes) -> None:
     """
     Section 3.2.2: a higher version is read as far as this one goes.
@@ -74,7 +73,7 @@ def test_of_a_version_to_come_the_known_part_is_read(more: bytes) -> None:
     assert parent_of(b"traceparent: cc" + GOOD[2:] + more) == Parent(TRACE, SPAN, True)
 
 
-@pytest.mark.parametrize(
+@each(
     ("states", "expected"),
     [
         ([b"a=1"], b"a=1"),
@@ -113,8 +112,8 @@ def test_nothing_of_the_clients_is_left_in_a_head() -> None:
     assert trace.without(asked(*with_them).start) == asked(*kept, b"C: 4").start
 
 
-@pytest.mark.parametrize("sampled", [True, False])
-@pytest.mark.parametrize("state", [b"", b"a=1,b=2"])
+@each("sampled", [True, False])
+@each("state", [b"", b"a=1,b=2"])
 def test_what_is_sent_is_read_as_what_was_meant(sampled: bool, state: bytes) -> None:
     """
     Whoever receives our fields finds the trace, this hop's span, the decision and the state.

@@ -11,6 +11,7 @@ from proxy.policy.credential import Credential
 from proxy.policy.message import Malformed, TooLarge, TooLong
 from proxy.policy.target import Base
 from proxy.policy.verdict import Forward, Received, Refuse, Rules, Settle, Verdict
+from tests.each import each
 
 PAGE = b"https://page.example"
 BASE = Base(b"https", b"api.example", b"/v1", frozenset({b"/v1/token"}))
@@ -70,7 +71,7 @@ def test_a_request_is_forwarded_with_our_host_and_the_credential() -> None:
     )
 
 
-@pytest.mark.parametrize("name", [b"Authorization", b"authorization", b"AUTHORIZATION"])
+@each("name", [b"Authorization", b"authorization", b"AUTHORIZATION"])
 def test_a_client_can_not_authenticate_itself(name: bytes) -> None:
     """
     Its own Authorization is replaced; there is one, and it is ours.
@@ -78,9 +79,7 @@ def test_a_client_can_not_authenticate_itself(name: bytes) -> None:
     assert sent(name + b": Basic eDp5", name + b": Bearer x") == b""
 
 
-@pytest.mark.parametrize(
-    "nominated", [b"Authorization", b"Host", b"authorization, host", b"close, Via"]
-)
+@each("nominated", [b"Authorization", b"Host", b"authorization, host", b"close, Via"])
 def test_nothing_that_a_client_nominates_takes_ours_out(nominated: bytes) -> None:
     """
     Strip first, inject last.
@@ -89,7 +88,7 @@ def test_nothing_that_a_client_nominates_takes_ours_out(nominated: bytes) -> Non
     assert sent(b"Connection: " + nominated, rules=rules) == b"Via: 1.1 bearer-proxy\r\n"
 
 
-@pytest.mark.parametrize(
+@each(
     "field",
     [
         b"Connection: close",
@@ -186,7 +185,7 @@ def test_an_expectation_of_an_old_client_is_ignored() -> None:
     assert not read(b"Expect: 100-continue", minor=0).expects_continue
 
 
-@pytest.mark.parametrize(
+@each(
     ("minor", "fields", "goes_on"),
     [
         (1, (), True),
@@ -207,7 +206,7 @@ def test_a_connection_goes_on_as_its_version_has_it(
 # What is malformed.
 
 
-@pytest.mark.parametrize(
+@each(
     "fields",
     [
         (b"Host: localhost",),
@@ -249,7 +248,7 @@ def test_the_number_of_fields_has_a_limit() -> None:
         read(b"A: b", b"A: b", b"A: b", rules=rules)
 
 
-@pytest.mark.parametrize(
+@each(
     ("reason", "answered"),
     [
         (Malformed("x"), "bad_request"),
@@ -267,7 +266,7 @@ def test_what_is_malformed_has_a_code_of_its_kind(reason: Malformed, answered: s
 # What is refused.
 
 
-@pytest.mark.parametrize("method", [b"CONNECT", b"TRACE", b"connect", b"Trace"])
+@each("method", [b"CONNECT", b"TRACE", b"connect", b"Trace"])
 def test_a_tunnel_or_a_trace_is_refused(method: bytes) -> None:
     """
     In any case: there are servers that fold it. A trace would echo the credential.
@@ -275,7 +274,7 @@ def test_a_tunnel_or_a_trace_is_refused(method: bytes) -> None:
     assert code(judged(method=method)) == "method_not_allowed"
 
 
-@pytest.mark.parametrize(
+@each(
     ("found", "answered"),
     [
         (judged(host=b"evil.example"), "host_not_allowed"),

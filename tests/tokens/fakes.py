@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from proxy.policy.credential import Credential
-from proxy.tokens import Exchange, Failure, Grant, Kind, SecretUnreadable
+from proxy.tokens import Exchange, Failure, Grant, IssuerConfig, Kind, SecretUnreadable
 from proxy.tokens.lifetime import Lifetime
 
 T = TypeVar("T")
@@ -53,6 +53,10 @@ class FixedSecret:
 def middle(low: float, high: float) -> float:
     """Return what chance would return on average."""
     return (low + high) / 2
+
+
+def config(url: str, **more: object) -> IssuerConfig:
+    return IssuerConfig(url=url, client_id="acme", **more)  # type: ignore[arg-type] # any of them
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-import pytest
-
 from proxy.tokens import POLICY, RESULTS, Failure, Grant, Kind
 from proxy.tokens.answer import Answer, read, sendable
 from proxy.tokens.config import WELL_KNOWN_CODES
 from proxy.tokens.policy import Reaction
-from tests.tokens.issuer import config
+from tests.each import each
+from tests.tokens.fakes import config
 
 NOW = 1_700_000_000.0
 HASHRAILS: dict[str, Any] = {
@@ -65,7 +64,7 @@ def test_a_byte_order_mark_is_no_obstacle() -> None:
     assert isinstance(reading(b'\xef\xbb\xbf{"access_token": "t", "expires_in": 60}'), Grant)
 
 
-@pytest.mark.parametrize("status", [200, 201, 203])
+@each("status", [200, 201, 203])
 def test_any_success_counts(status: int) -> None:
     """
     Some issuers answer 201.
@@ -73,7 +72,7 @@ def test_any_success_counts(status: int) -> None:
     assert isinstance(reading({"access_token": "t"}, status), Grant)
 
 
-@pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER", "BearerToken", None])
+@each("word", ["Bearer", "bearer", "BEARER", "BearerToken", None])
 def test_a_bearer_token_is_taken(word: object) -> None:
     """
     In any case; Apigee says BearerToken, and some say nothing.
@@ -81,7 +80,7 @@ def test_a_bearer_token_is_taken(word: object) -> None:
     assert isinstance(reading({"access_token": "t", "token_type": word}), Grant)
 
 
-@pytest.mark.parametrize("word", ["mac", "DPoP", "", 7])
+@each("word", ["mac", "DPoP", "", 7])
 def test_another_type_of_token_is_not(word: object) -> None:
     """
     RFC 6749 section 7.1: a type that is not understood must not be used.
@@ -89,7 +88,7 @@ def test_another_type_of_token_is_not(word: object) -> None:
     assert "type bearer" in failing({"access_token": "t", "token_type": word}).cause
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b"",
@@ -135,7 +134,7 @@ def test_what_holds_no_token_is_a_bad_response(body: bytes) -> None:
     assert "Evil" not in failure.cause
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "kind"),
     [
         (401, Kind.REJECTED),
@@ -152,7 +151,7 @@ def test_what_holds_no_token_is_a_bad_response(body: bytes) -> None:
         (404, Kind.BAD_RESPONSE),
     ],
 )
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"access_token": "t"}'])
+@each("body", [b"", b"<html>", b'{"access_token": "t"}'])
 def test_a_status_has_a_class_whatever_the_body(status: int, kind: Kind, body: bytes) -> None:
     """
     A token in an answer that speaks of failure is none.
@@ -160,8 +159,8 @@ def test_a_status_has_a_class_whatever_the_body(status: int, kind: Kind, body: b
     assert failing(body, status).kind is kind
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 500])
-@pytest.mark.parametrize("code", WELL_KNOWN_CODES)
+@each("status", [200, 400, 401, 500])
+@each("code", WELL_KNOWN_CODES)
 def test_a_known_code_outranks_the_status(status: int, code: str) -> None:
     """
     invalid_client is often a 400, and an envelope's failure often a 200.
@@ -185,7 +184,7 @@ def test_a_third_issuers_codes_are_configuration() -> None:
     assert isinstance(reading({"err": {"no": True}, "access_token": "t"}, **dialect), Grant)
 
 
-@pytest.mark.parametrize(
+@each(
     ("document", "said"),
     [
         ({"message": "m", "detail": "d"}, "m"),
@@ -216,7 +215,7 @@ def test_what_is_hidden_is_hidden_and_so_is_the_answers_token() -> None:
     assert failure.excerpt == "[redacted] [redacted]"
 
 
-@pytest.mark.parametrize(
+@each(
     ("field", "date", "seconds"),
     [
         ("120", None, 120),

@@ -4,6 +4,7 @@ import pytest
 
 from proxy.tokens import Kind, State
 from proxy.tokens.lifecycle import Lifecycle
+from tests.each import each
 from tests.tokens.fakes import credential, failed, grant, granted, middle
 
 
@@ -88,7 +89,7 @@ def test_a_failure_keeps_the_token_and_backs_off() -> None:
     assert life.state(now) is State.FAILING
 
 
-@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.REJECTED, Kind.UNREADABLE}))
+@each("kind", sorted(set(Kind) - {Kind.REJECTED, Kind.UNREADABLE}))
 def test_retry_after_is_never_undercut_and_capped(kind: Kind) -> None:
     """
     The issuer's word counts for every failure, for five minutes at most.
@@ -222,7 +223,7 @@ def test_a_refused_token_is_taken_away_and_replaced_at_once() -> None:
     assert not life.due(30.3)
 
 
-@pytest.mark.parametrize("why", ["latched", "rate-limited", "backing off"])
+@each("why", ["latched", "rate-limited", "backing off"])
 def test_a_refused_token_stays_when_there_is_no_other_to_be_had(why: str) -> None:
     """
     One 401, perhaps about one path, must not become a refusal of everything.

@@ -14,6 +14,7 @@ from proxy.tokens.lifetime import (
     lifetime,
     safety_margin,
 )
+from tests.each import each
 
 NOW = 1_700_000_000.0
 
@@ -32,9 +33,7 @@ def life(
     return found.seconds, found.source
 
 
-@pytest.mark.parametrize(
-    ("stated", "seconds"), [(3600, 3600), ("3600", 3600), (59.5, 59.5), ("2.5", 2.5), (1, 1)]
-)
+@each(("stated", "seconds"), [(3600, 3600), ("3600", 3600), (59.5, 59.5), ("2.5", 2.5), (1, 1)])
 def test_expires_in_is_a_number_or_the_digits_of_one(stated: object, seconds: float) -> None:
     """
     Issuers write it both ways.
@@ -42,7 +41,7 @@ def test_expires_in_is_a_number_or_the_digits_of_one(stated: object, seconds: fl
     assert life(stated) == (seconds, "expires_in")
 
 
-@pytest.mark.parametrize(
+@each(
     "stated",
     [
         *(0, -1, 0.5, 1e9, 10**400, float("inf"), float("nan"), True, False),
@@ -97,7 +96,7 @@ def test_what_date_cannot_tell_apart_is_the_same() -> None:
     assert life(3600, token=jwt({"exp": NOW + 3600}), date=NOW) == (3600, "expires_in")
 
 
-@pytest.mark.parametrize("exp", [NOW - 1, 0, -5, NOW, 1e18])
+@each("exp", [NOW - 1, 0, -5, NOW, 1e18])
 def test_an_absurd_exp_is_refused(exp: float) -> None:
     """
     Expired at birth, or never to expire.
@@ -106,7 +105,7 @@ def test_an_absurd_exp_is_refused(exp: float) -> None:
         life(None, token=jwt({"exp": exp}))
 
 
-@pytest.mark.parametrize(
+@each(
     "token",
     [
         "opaque",
@@ -137,9 +136,7 @@ def test_what_is_no_jwt_says_nothing(token: str) -> None:
     assert jwt_expiry(token) is None
 
 
-@pytest.mark.parametrize(
-    ("seconds", "margin"), [(1, 0.05), (60, 3), (200, 10), (3600, 10), (30 * 86_400, 10)]
-)
+@each(("seconds", "margin"), [(1, 0.05), (60, 3), (200, 10), (3600, 10), (30 * 86_400, 10)])
 def test_the_safety_margin_is_a_share_of_the_life(seconds: float, margin: float) -> None:
     """
     A twentieth, and ten seconds at most.
@@ -147,7 +144,7 @@ def test_the_safety_margin_is_a_share_of_the_life(seconds: float, margin: float)
     assert safety_margin(seconds) == pytest.approx(margin)
 
 
-@pytest.mark.parametrize(
+@each(
     "field",
     [formatdate(NOW, usegmt=True), "Tuesday, 14-Nov-23 22:13:20 GMT", "Tue Nov 14 22:13:20 2023"],
 )
@@ -158,9 +155,7 @@ def test_all_three_forms_of_a_date_are_read(field: str) -> None:
     assert http_date(field) == NOW
 
 
-@pytest.mark.parametrize(
-    "field", [None, "", "soon", "Tue, 99 Nov 2023 22:13:20 GMT", "0", "-1", "\0", "9" * 5_000]
-)
+@each("field", [None, "", "soon", "Tue, 99 Nov 2023 22:13:20 GMT", "0", "-1", "\0", "9" * 5_000])
 def test_what_is_no_date_is_none(field: str | None) -> None:
     """
     Without an exception.
@@ -168,9 +163,7 @@ def test_what_is_no_date_is_none(field: str | None) -> None:
     assert http_date(field) is None
 
 
-@pytest.mark.parametrize(
-    ("date", "skew"), [(None, None), (NOW, 0.0), (NOW + 100, 100.0), (NOW - 100, -100.0)]
-)
+@each(("date", "skew"), [(None, None), (NOW, 0.0), (NOW + 100, 100.0), (NOW - 100, -100.0)])
 def test_skew_is_what_the_second_of_date_does_not_explain(
     date: float | None, skew: float | None
 ) -> None:

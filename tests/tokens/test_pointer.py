@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.tokens.pointer import parse, resolve, sibling
+from tests.each import each
 
 # Section 5.
 DOCUMENT = {
@@ -17,7 +18,7 @@ DOCUMENT = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("pointer", "value"),
     [
         ("", DOCUMENT),
@@ -39,7 +40,7 @@ def test_the_examples_of_the_rfc_hold(pointer: str, value: object) -> None:
     assert resolve(DOCUMENT, pointer) == value
 
 
-@pytest.mark.parametrize(
+@each(
     "pointer",
     [
         "/x",
@@ -59,7 +60,7 @@ def test_what_is_not_there_is_none(pointer: str) -> None:
     assert resolve(DOCUMENT, pointer) is None
 
 
-@pytest.mark.parametrize("document", [None, 7, "text", True, [], {}])
+@each("document", [None, 7, "text", True, [], {}])
 def test_any_document_may_be_asked(document: object) -> None:
     """
     A string has no members, not even by index.
@@ -67,7 +68,7 @@ def test_any_document_may_be_asked(document: object) -> None:
     assert resolve(document, "/0/access_token") is None
 
 
-@pytest.mark.parametrize("pointer", ["foo", "a/b", "/~", "/~2", "/a~"])
+@each("pointer", ["foo", "a/b", "/~", "/~2", "/a~"])
 def test_what_is_no_pointer_is_refused(pointer: str) -> None:
     """
     At start, with words that say how it should be written.

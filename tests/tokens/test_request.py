@@ -8,7 +8,8 @@ import pytest
 
 from proxy.tokens.config import IssuerConfig
 from proxy.tokens.request import build
-from tests.tokens.issuer import config
+from tests.each import each
+from tests.tokens.fakes import config
 
 URL = "https://issuer.test/token"
 SECRET = "pä:ss&w=r+d"
@@ -103,7 +104,7 @@ def test_a_config_shows_no_key_and_refuses_what_is_no_pointer() -> None:
         config(URL, access_token_pointer="access_token")
 
 
-@pytest.mark.parametrize("url", ["https://u:p@i.test:8443/t?key=1#f", "https://i.test:8443/t"])
+@each("url", ["https://u:p@i.test:8443/t?key=1#f", "https://i.test:8443/t"])
 def test_a_label_is_fit_to_be_shown(url: str) -> None:
     """
     Neither user nor password, nor what may be a key in the query.

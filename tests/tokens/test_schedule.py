@@ -6,13 +6,14 @@ import pytest
 
 from proxy.tokens.schedule import ATTEMPTS, WINDOW_SECONDS, Attempts, back_off, plan, probe_delay
 from proxy.tokens.schedule import retry_after as asked
+from tests.each import each
 from tests.tokens.fakes import middle
 
 NOW = 1_700_000_000.0
 
 
-@pytest.mark.parametrize("lives", [1.0, 2.0, 60.0, 300.0, 3600.0, 30 * 86_400.0])
-@pytest.mark.parametrize("chance", [min, middle, max])
+@each("lives", [1.0, 2.0, 60.0, 300.0, 3600.0, 30 * 86_400.0])
+@each("chance", [min, middle, max])
 def test_a_refresh_starts_after_birth_and_ends_before_use_does(
     lives: float, chance: object
 ) -> None:
@@ -25,9 +26,7 @@ def test_a_refresh_starts_after_birth_and_ends_before_use_does(
     assert times.usable_until - times.refresh_at >= 0.12 * min(lives, 1_500)
 
 
-@pytest.mark.parametrize(
-    ("lives", "ahead"), [(2, 0.4), (60, 12), (1_500, 300), (3_600, 300), (30 * 86_400, 300)]
-)
+@each(("lives", "ahead"), [(2, 0.4), (60, 12), (1_500, 300), (3_600, 300), (30 * 86_400, 300)])
 def test_the_margin_is_a_fifth_of_the_life_and_five_minutes_at_most(
     lives: float, ahead: float
 ) -> None:
@@ -56,7 +55,7 @@ def test_probes_double_to_an_hour() -> None:
     assert probe_delay(10**6, uniform=max) == pytest.approx(3_960)
 
 
-@pytest.mark.parametrize(
+@each(
     ("field", "seconds"),
     [
         (None, None),

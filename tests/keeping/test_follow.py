@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from proxy.tokens import NoToken, State
-from tests.tokens.fakes import Clock, FixedSecret
-from tests.tokens.issuer import ScriptedIssuer, config, keeping, says, text, token_of, until
+from tests.keeping.issuer import ScriptedIssuer, keeping, says, text, token_of, until
+from tests.tokens.fakes import Clock, FixedSecret, config
 
 REJECTS = says(401, {"error": "invalid_client"})
 LIMITS = says(429, {"error": "slow_down"}, **{"Retry-After": "200"})

@@ -6,8 +6,9 @@ import pytest
 
 from proxy.tokens import Failure, Kind, State
 from proxy.tokens.answer import Answer, read
-from tests.tokens.issuer import config
-from tests.tokens.world import World
+from tests.each import each
+from tests.simulation.world import World
+from tests.tokens.fakes import config
 
 pytestmark = pytest.mark.usefixtures("silence")
 
@@ -85,7 +86,7 @@ def test_a_forced_refresh_forces() -> None:
     assert forced.outcomes == {"sent": 2, "passed_on": 0, "refused": 0}
 
 
-@pytest.mark.parametrize("body", [b"", b"  \n", b"null", b"{}", b'{"access_token": ""}'])
+@each("body", [b"", b"  \n", b"null", b"{}", b'{"access_token": ""}'])
 def test_an_empty_200_is_a_failure(body: bytes) -> None:
     """
     Envoy #42009 took an empty 200 for a token, and sent "Bearer " with nothing behind it.
@@ -96,7 +97,7 @@ def test_an_empty_200_is_a_failure(body: bytes) -> None:
     assert result.kind is Kind.BAD_RESPONSE
 
 
-@pytest.mark.parametrize("lives", [1.0, 2.0, 10.0, 60.0])
+@each("lives", [1.0, 2.0, 10.0, 60.0])
 def test_a_token_shorter_than_any_fixed_margin_is_no_loop(lives: float) -> None:
     """
     With a margin of fixed length such a token is expired at birth: golang/oauth2 #249, #623. Here

@@ -10,9 +10,9 @@ from typing import Self
 
 from aiohttp import web
 
-from proxy.tokens import Clock, IssuerConfig, Secret, Tokens
+from proxy.tokens import Clock, Secret, Tokens
 from proxy.tokens.schedule import Uniform
-from tests.tokens.fakes import FixedSecret
+from tests.tokens.fakes import FixedSecret, config
 
 PATIENCE_SECONDS = 10.0
 
@@ -103,10 +103,6 @@ class ScriptedIssuer:
             return answer
         finally:
             self.in_flight -= 1
-
-
-def config(url: str, **more: object) -> IssuerConfig:
-    return IssuerConfig(url=url, client_id="acme", **more)  # type: ignore[arg-type] # any of them
 
 
 @asynccontextmanager

@@ -6,12 +6,10 @@ import pytest
 from aiohttp import web
 
 from proxy.tokens import Failure, State, Tokens
-from tests.tokens.fakes import Clock, FixedSecret, logged
-from tests.tokens.issuer import (
+from tests.keeping.issuer import (
     Call,
     ScriptedIssuer,
     attempted,
-    config,
     keeping,
     says,
     text,
@@ -19,6 +17,7 @@ from tests.tokens.issuer import (
     token_of,
     until,
 )
+from tests.tokens.fakes import Clock, FixedSecret, config, logged
 
 REJECTS = says(401, {"error": "invalid_client", "error_description": "wrong secret"})
 

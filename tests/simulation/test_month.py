@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from proxy.tokens import Kind
-from tests.tokens.world import World
+from tests.simulation.world import World
 
 SCHEDULES = 1_000
 DAYS = 30

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.tokens.issuer import ScriptedIssuer
+from tests.keeping.issuer import ScriptedIssuer
 
 PROCESSES = 10
 # Says what it got, waits to be told that it may go, and leaves as a process does that was stopped.

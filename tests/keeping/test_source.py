@@ -16,8 +16,8 @@ from aiohttp import web
 
 from proxy.tokens import Exchange, Failure, Grant, IssuerConfig, Kind, SystemClock
 from proxy.tokens.source import ANSWER_BYTES, TokenSource
-from tests.tokens.fakes import FixedSecret
-from tests.tokens.issuer import Call, ScriptedIssuer, config, says, text, token_answer
+from tests.keeping.issuer import Call, ScriptedIssuer, says, text, token_answer
+from tests.tokens.fakes import FixedSecret, config
 
 ROOT = Path(__file__).parents[2]
 
@@ -331,8 +331,7 @@ async def test_fingerprints_say_nothing_outside_the_process() -> None:
     """
     program = (
         "import asyncio\n"
-        "from tests.tokens.fakes import FixedSecret\n"
-        "from tests.tokens.issuer import config\n"
+        "from tests.tokens.fakes import FixedSecret, config\n"
         "from proxy.tokens import SystemClock\n"
         "from proxy.tokens.source import TokenSource\n"
         "url = 'http://issuer.invalid'\n"

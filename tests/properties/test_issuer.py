@@ -13,7 +13,7 @@ from proxy.tokens.answer import Answer, read, sendable
 from proxy.tokens.lifetime import LONGEST_SECONDS, http_date, jwt_expiry
 from proxy.tokens.redact import EXCERPT_CHARACTERS, excerpt, spellings
 from proxy.tokens.schedule import retry_after
-from tests.tokens.issuer import config
+from tests.tokens.fakes import config
 
 quickly = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 

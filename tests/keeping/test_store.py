@@ -14,8 +14,8 @@ from proxy.tokens import CacheUnavailable, Tokens
 from proxy.tokens.outcome import Grant
 from proxy.tokens.seal import seal
 from proxy.tokens.store import Store
-from tests.tokens.fakes import Clock, FixedSecret, grant, logged
-from tests.tokens.issuer import ScriptedIssuer, config, token_of
+from tests.keeping.issuer import ScriptedIssuer, token_of
+from tests.tokens.fakes import Clock, FixedSecret, config, grant, logged
 
 URL = "https://issuer.test/token"
 
