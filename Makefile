@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .DELETE_ON_ERROR:
+# Containers often forbid it; then every process of a test run would compile all tests anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test unit check fuzz limits soak bench lock clean
 
