@@ -101,7 +101,10 @@ class Carrier(Protocol):
 class Entrance(Protocol):
     """Where clients come in; see ``dataplane.listener.Listener``."""
 
-    bound: list[Address]
+    @property
+    def bound(self) -> list[Address]:
+        """The addresses that are listened at."""
+        ...
 
     async def start(self, addresses: list[Address]) -> None:
         """Listen at all *addresses*, or raise the OSError of the first that can't be had."""

@@ -10,14 +10,12 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
 from proxy.dataplane import Address
-from proxy.dataplane.listener import bind, bound
+from proxy.dataplane.sockets import Sockets
 
-_BACKLOG = 1024
 _AT_ONCE = 64
 # Nobody can take one, or no descriptor is left: a moment later there may be.
 _PAUSE_SECONDS = 0.02
@@ -31,27 +29,18 @@ class Spread:
 
     def __init__(self, give: Callable[[socket.socket], bool]) -> None:
         self._give = give
-        self._sockets: list[socket.socket] = []
-        self._paths: list[str] = []
+        self._sockets = Sockets()
         self._held: deque[socket.socket] = deque()  # for whoever can take one
         self._paused: asyncio.TimerHandle | None = None
-        self.bound: list[Address] = []
+
+    @property
+    def bound(self) -> list[Address]:
+        """The addresses that are listened at."""
+        return self._sockets.bound
 
     async def start(self, addresses: list[Address]) -> None:
         """Listen at all *addresses*, or raise the OSError of the first that can't be had."""
-        loop = asyncio.get_running_loop()
-        try:
-            for address in addresses:
-                sock = await loop.run_in_executor(None, bind, address)
-                self._sockets.append(sock)
-                if address.path:
-                    self._paths.append(address.path)
-                sock.setblocking(False)
-                sock.listen(_BACKLOG)
-                self.bound.append(bound(sock, address))
-        except OSError:
-            self.stop()
-            raise
+        await self._sockets.open(addresses)
         self._go_on()
 
     def stop(self) -> None:
@@ -61,12 +50,7 @@ class Spread:
             self._paused.cancel()
         while self._held:
             self._held.popleft().close()
-        for sock in self._sockets:
-            sock.close()
-        self._sockets.clear()
-        for path in self._paths:
-            Path(path).unlink(missing_ok=True)
-        self._paths.clear()
+        self._sockets.close()
 
     def _go_on(self) -> None:
         self._paused = None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.dataplane import Address, Listener
-from proxy.dataplane.listener import bind
+from proxy.dataplane.sockets import Sockets, bind
 from proxy.policy.callers import Callers
 from tests.dataplane.conftest import Start
 from tests.dataplane.rig import NO_CONTENT, Rig, Setup, get, own_answer
@@ -253,3 +253,30 @@ async def test_the_file_goes_with_the_listener(rig: Rig, path: Path) -> None:
     async with listening(rig, path):
         assert is_socket(path)
     assert not is_socket(path)
+
+
+async def test_of_several_addresses_all_are_listened_at_or_none(path: Path) -> None:
+    """
+    One that somebody else has closes those before it, and leaves no file of theirs.
+    """
+    sockets = Sockets()
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        taken = Address(host="127.0.0.1", port=theirs.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            await sockets.open([Address(path=str(path)), taken])
+    assert not is_socket(path)
+    assert not list(sockets)
+
+
+async def test_a_port_that_the_system_chose_is_told(path: Path) -> None:
+    """
+    What is bound is where clients connect to; a path is what was asked for.
+    """
+    sockets = Sockets()
+    await sockets.open([Address(host="127.0.0.1"), Address(path=str(path))])
+    try:
+        chosen, file = sockets.bound
+        socket.create_connection((chosen.host, chosen.port)).close()
+        assert file == Address(path=str(path))
+    finally:
+        sockets.close()
