@@ -12,13 +12,15 @@ Rule 2: a token that the upstream refused, and that was taken away for it, is ne
         (latched, rate-limited, backing off) dropping it would turn one 401, which may be about one
         path, into a refusal of every request. Then the 401 is passed on instead.
 
-Rule 3: two fresh tokens refused within a minute, or the same one handed out again, and it is not
-        the token's fault: nothing is forced for ``flap`` seconds and the upstream's 401s pass.
+Rule 3: where the upstream's refusals are not the token's fault (``flapping`` says when), nothing is
+        forced and its 401s pass.
 
 Rule 4: a rejected credential latches. Only another credential or a slow probe opens the latch; a
         probe that fails for another reason proves nothing and leaves it closed.
 
 Rule 5: ten failed attempts in ten minutes outrank every wish for one more.
+
+Over 400 lines, for the rules are about each other: every one reads what the others have set.
 """
 
 import math
@@ -27,15 +29,12 @@ from collections import deque
 from dataclasses import dataclass
 
 from proxy.policy.credential import Credential
+from proxy.tokens.flapping import Flapping
 from proxy.tokens.outcome import Exchange, Failure, Grant, Kind
 from proxy.tokens.policy import POLICY, RESULTS, Policy, Reaction
 from proxy.tokens.schedule import Attempts, Plan, Uniform, back_off, plan, probe_delay
 from proxy.tokens.snapshot import Outcome, Snapshot, State
 
-# Of Rule 3. A token that was refused later in its life was taken before: it was revoked, and
-# another one helps.
-_FRESH_SECONDS = 10.0
-_MINUTE_SECONDS = 60.0
 _HISTORY = 10
 
 
@@ -73,7 +72,6 @@ class Lifecycle:
         uniform: Uniform = random.uniform,
     ) -> None:
         self._retry_max = retry_max
-        self._flap = flap
         self._uniform = uniform
         # The token, while there is one. The cache reads it for every request.
         self.held: Credential | None = None
@@ -92,8 +90,7 @@ class Lifecycle:
         # Refusals by the upstream.
         self._dropped: Credential | None = None
         self._dropped_at = -math.inf
-        self._fresh_refusal: tuple[Credential, float] | None = None
-        self._flapping_until = -math.inf
+        self._flapping = Flapping(flap)
         # For the eye only.
         self._history: deque[Outcome] = deque(maxlen=_HISTORY)
         self._counts = dict.fromkeys(RESULTS, 0)
@@ -119,7 +116,7 @@ class Lifecycle:
     @property
     def flapping_until(self) -> float:
         """Until when the upstream's refusals are passed on (Rule 3)."""
-        return self._flapping_until
+        return self._flapping.until
 
     @property
     def fetching(self) -> bool:
@@ -234,7 +231,7 @@ class Lifecycle:
         whether another token is wanted. *elsewhere*: what one issuer asked for does not bind us
         towards another.
         """
-        self._retry_max, self._flap = retry_max, flap
+        self._retry_max, self._flapping.seconds = retry_max, flap
         if elsewhere:
             self._not_before = -math.inf
             self._attempts = Attempts()
@@ -264,9 +261,9 @@ class Lifecycle:
         """
         held = self.held
         if held is None or credential != held:
-            return not self._flapping(now) and (self.usable(now) or self._within_reach(now))
+            return not self._flapping.lasts(now) and (self.usable(now) or self._within_reach(now))
         self._refusals += 1
-        if self._flaps(now, held):
+        if self._flapping.refused(now, held):
             return False
         reach = self._within_reach(now)
         self._wanted_at = min(self._wanted_at, now)
@@ -282,7 +279,7 @@ class Lifecycle:
             return State.LATCHED
         if self._failure is not None:
             return State.FAILING
-        if self._flapping(now):
+        if self._flapping.lasts(now):
             return State.FLAPPING
         return State.READY if self.usable(now) else State.PENDING
 
@@ -311,7 +308,7 @@ class Lifecycle:
             next_try_in=next_try - now,
             next_try_at=next_try + behind,
             consecutive_failures=self._failures,
-            flapping_for=max(0.0, self._flapping_until - now),
+            flapping_for=max(0.0, self._flapping.until - now),
             outcomes=tuple(each.later(behind) for each in self._history),
             counts=dict(self._counts),
             issuances=self._counts["ok"],
@@ -335,8 +332,7 @@ class Lifecycle:
             return
         if credential == self._dropped:
             # The issuer stands by it (some cache what they issue). So the 401s are not its fault.
-            self._fresh_refusal = (credential, now)
-            self._flapping_until = now + self._flap
+            self._flapping.came_again(now, credential)
         self._hold(credential, refresh_at=times.refresh_at, source=grant.lifetime.source)
 
     def _hold(self, credential: Credential, *, refresh_at: float, source: str) -> None:
@@ -407,28 +403,6 @@ class Lifecycle:
         if self._latch is not None:
             return False
         return self._fetching or now >= max(self._not_before, self._attempts.allowed_at())
-
-    def _flapping(self, now: float) -> bool:
-        return now < self._flapping_until
-
-    def _flaps(self, now: float, credential: Credential) -> bool:
-        """
-        Note the refusal of the held *credential*; tell whether it is to be passed on.
-
-        A token refused while its refusals are passed on stays fresh for the count: when that time
-        is over, one more refused token suffices and the issuer is asked once a minute, not twice.
-        """
-        before = self._fresh_refusal
-        known = before is not None and before[0] == credential
-        if known or now - credential.issued_at < _FRESH_SECONDS:
-            self._fresh_refusal = (credential, now)
-        if self._flapping(now):
-            return True
-        fresh = self._fresh_refusal is not before
-        if fresh and before and not known and now - before[1] <= _MINUTE_SECONDS:
-            self._flapping_until = now + self._flap
-            return True
-        return False
 
     def _remember(
         self, now: float, exchange: Exchange, result: str, *, cause: str = "", excerpt: str = ""
