@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from proxy.admin import answers
+from proxy.admin.connections import waiting_for_client
 from proxy.admin.view import Console, Refusal
 
 _log = structlog.get_logger()
@@ -68,6 +69,7 @@ async def _given(request: web.Request) -> str:
     if scheme.lower() == "bearer":
         return value.strip()
     if request.content_type == _FORM:
-        field = (await request.post()).get("token", "")
+        with waiting_for_client(request):
+            field = (await request.post()).get("token", "")
         return field if isinstance(field, str) else ""
     return ""

@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from proxy.errors import ProxyError
+
 # Nothing here may be kept by a cache or guessed at by a browser; nor is it a stranger's to embed.
 HEADERS = {
     "Server": "bearer-proxy",
@@ -48,6 +50,18 @@ def problem(
         status=status,
         content_type="application/problem+json",
         headers={**HEADERS, **(headers or {})},
+    )
+
+
+def refusal(error: ProxyError) -> web.Response:
+    """Return the problem document of an error that the data listener has as well."""
+    return problem(
+        error.status,
+        error.detail,
+        code=error.code,
+        title=error.kind.title,
+        hint=error.hint,
+        headers={} if error.retry_after is None else {"Retry-After": str(error.retry_after)},
     )
 
 

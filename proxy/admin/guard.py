@@ -64,13 +64,7 @@ def guard(host_allowed: HostRule) -> Middleware:
             host = _checked_host(request, host_allowed)
             _check_page(request, host)
         except ProxyError as refusal:
-            return answers.problem(
-                refusal.status,
-                refusal.detail,
-                code=refusal.code,
-                title=refusal.kind.title,
-                hint=refusal.hint,
-            )
+            return answers.refusal(refusal)
         return await handler(request)
 
     return admit

@@ -12,6 +12,7 @@ from time import monotonic
 from aiohttp import web
 
 from proxy.admin import answers
+from proxy.admin.connections import BOUNDS, waiting_for_client
 from proxy.admin.page import rendered
 from proxy.admin.view import Console
 
@@ -19,8 +20,8 @@ from proxy.admin.view import Console
 # of a thousand requests.
 _BEAT_SECONDS = 1.0
 _LEAST_SECONDS = 0.1
-# A browser opens six connections to an origin; more viewers than this are not people.
-_VIEWERS = 32
+# The other half of the connections is for whoever asks for the page, or for health.
+_VIEWERS = BOUNDS.most // 2
 
 
 class Live:
@@ -45,7 +46,7 @@ class Live:
         news = asyncio.Event()
         self._join(news)
         try:
-            await self._feed(response, news)
+            await self._feed(request, response, news)
         except ConnectionError:
             pass  # the viewer has left
         finally:
@@ -57,13 +58,16 @@ class Live:
         self._ended = True
         self._tell()
 
-    async def _feed(self, response: web.StreamResponse, news: asyncio.Event) -> None:
+    async def _feed(
+        self, request: web.Request, response: web.StreamResponse, news: asyncio.Event
+    ) -> None:
         sent: dict[str, str] = {}
         while not self._ended:
             changed = {id: html for id, html in self._parts().items() if sent.get(id) != html}
             sent.update(changed)
             # An empty event is a sign of life.
-            await response.write(f"data: {json.dumps(changed)}\n\n".encode())
+            with waiting_for_client(request):
+                await response.write(f"data: {json.dumps(changed)}\n\n".encode())
             await asyncio.sleep(_LEAST_SECONDS)
             try:
                 async with asyncio.timeout(_BEAT_SECONDS - _LEAST_SECONDS):

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from proxy.admin.connections import BOUNDS
 from proxy.app import callers
 from proxy.app.secret import ProtectedSecret
 from proxy.dataplane import Address, Destination, Limits, Pool, Route
@@ -25,9 +26,9 @@ from proxy.settings.names import PREFIX
 from proxy.tokens import CacheUnavailable, IssuerConfig, Tokens
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Standard streams, event loop, listeners, control plane, issuer.
-_OWN_DESCRIPTORS = 64
-_LINGERING = 32  # as many clients as those leave room for
+# Standard streams, event loop, listeners, issuer; and whoever asks the admin and ops listeners.
+_OWN_DESCRIPTORS = 64 + 2 * BOUNDS.most
+_LINGERING = 32  # as many clients as the former leave room for
 
 
 # What a supervisor tells this process and no other: where secrets lie, and whom to notify.

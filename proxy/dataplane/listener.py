@@ -11,7 +11,6 @@ Rule 2: a flood is told of now and then, not once a client.
 
 import asyncio
 import socket
-import time
 from contextlib import suppress
 from functools import partial
 
@@ -21,11 +20,11 @@ from proxy.dataplane import ends
 from proxy.dataplane.downstream import Downstream
 from proxy.dataplane.plane import Plane
 from proxy.dataplane.sockets import BACKLOG, Address, Sockets
+from proxy.seldom import Seldom
 
 _log = structlog.get_logger()
 _WATCH_SECONDS = 0.5
 _SPARE = 16  # descriptors that there have to be before clients are accepted again
-_QUIET_SECONDS = 10.0  # between two warnings of the same kind
 
 
 class Listener:
@@ -38,8 +37,8 @@ class Listener:
         self._timer: asyncio.TimerHandle | None = None
         self._opening: list[asyncio.Task[None]] = []
         self._seen = 0
-        self._crowded = _Warning("clients.turned_away")
-        self._wanting = _Warning("descriptors.exhausted")
+        self._crowded = Seldom("clients.turned_away")
+        self._wanting = Seldom("descriptors.exhausted")
 
     @property
     def bound(self) -> list[Address]:
@@ -120,20 +119,3 @@ class _Door:
         if self._server is not None:
             self._server.close()
             self._server = None
-
-
-class _Warning:
-    """An *event* that is logged at once, and then not before a while has passed."""
-
-    def __init__(self, event: str) -> None:
-        self._event = event
-        self._untold = 0
-        self._quiet_until = 0.0
-
-    def count(self, more: int, **fields: object) -> None:
-        """Have it happened *more* times since the last call; log how often since the last line."""
-        self._untold += more
-        now = time.monotonic()
-        if self._untold and now >= self._quiet_until:
-            _log.warning(self._event, times=self._untold, **fields)
-            self._untold, self._quiet_until = 0, now + _QUIET_SECONDS

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -50,6 +50,11 @@ class Client:
         """Send *request* and return its answer; EOFError if there is none."""
         self._sock.sendall(request)
         return self.answer()
+
+    def say(self, text: bytes) -> None:
+        """Send *text*, unless the other end has closed."""
+        with suppress(ConnectionError):
+            self._sock.sendall(text)
 
     def answer(self) -> Answer:
         """Return the answer that comes; EOFError if there is none."""

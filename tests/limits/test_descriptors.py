@@ -1,6 +1,7 @@
 """More connections than the process may have descriptors: some are refused, that is all."""
 
 import resource
+import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from proxy.admin.connections import BOUNDS
+from proxy.admin.health import main as health
 from tests.e2e.process import PATIENCE_SECONDS, ProxyProcess
 from tests.limits.clients import Client, Crowd, Vitals, with_descriptors
 from tests.limits.conftest import Begin
 
-# 64 are kept for the proxy itself; the rest is shared between clients and upstream.
-DESCRIPTORS = 128
+# 128 are kept for the proxy itself; the rest is shared between clients and upstream.
+DESCRIPTORS = 192
 SERVED = 32
 
 
@@ -89,6 +92,31 @@ def test_want_of_descriptors_is_survived(begin: Begin, stack: ExitStack) -> None
     assert there.ask().status == 200
     assert len(_events(proxy, "descriptors.exhausted")) == 1
     assert _events(proxy, "listener.reopened")[0]["listen"] == proxy.address
+    assert proxy.stop() == 0
+    assert proxy.errors == ""
+
+
+def test_who_fills_the_listeners_for_health_takes_nothing_from_others(
+    begin: Begin, stack: ExitStack
+) -> None:
+    """
+    Hundreds of connections to the admin and ops listeners, held open with half a request, leave the
+    descriptors to the clients, of which all that may be served are; and health is told.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        ops = int(probe.getsockname()[1])
+    proxy = begin(with_descriptors(DESCRIPTORS), ops_address=f"127.0.0.1:{ops}")
+    admin = int(proxy.wait_for("listener.opened")["admin"].rpartition(":")[2])
+    for port in (admin, ops):
+        for client in stack.enter_context(Crowd(port, 2 * DESCRIPTORS)).clients:
+            client.say(b"GET /livez HT")
+    clients = stack.enter_context(Crowd(proxy.port, SERVED))
+    assert {answer.status for answer in clients.ask()} == {200}
+    for port in (admin, ops):
+        assert health(["--address", f"127.0.0.1:{port}"]) == 0
+        told = proxy.wait_for("admin.clients_dropped", listen=f"127.0.0.1:{port}")
+        assert told["limit"] == BOUNDS.most
+    assert not _events(proxy, "descriptors.exhausted")
     assert proxy.stop() == 0
     assert proxy.errors == ""
 
