@@ -10,6 +10,7 @@ Rule 2: the admin token, in ``Authorization`` or in the page's form, on every on
 
 import hmac
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 from aiohttp import web
@@ -42,7 +43,7 @@ def _acting(
     name: str, act: Callable[[], Awaitable[str]], token: str
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def acted(request: web.Request) -> web.StreamResponse:
-        if not hmac.compare_digest((await _given(request)).encode(), token.encode()):
+        if not hmac.compare_digest(await _given(request), token.encode("ascii")):
             _log.warning("admin.action_refused", action=name, client=request.remote)
             return answers.problem(
                 403,
@@ -63,13 +64,13 @@ def _acting(
     return acted
 
 
-async def _given(request: web.Request) -> str:
-    """Return the token that came with *request*, empty for none."""
+async def _given(request: web.Request) -> bytes:
+    """Return the token that came with *request*, empty for none; what is no ASCII is no token."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip()
+        return value.strip().encode("ascii", "replace")
     if request.content_type == _FORM:
-        with waiting_for_client(request):
+        with waiting_for_client(request), suppress(LookupError, UnicodeError):
             field = (await request.post()).get("token", "")
-        return field if isinstance(field, str) else ""
-    return ""
+            return field.encode("ascii", "replace") if isinstance(field, str) else b""
+    return b""

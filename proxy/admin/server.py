@@ -53,7 +53,13 @@ def _app(routes: list[web.RouteDef], host_allowed: HostRule) -> web.Application:
         middlewares=[attended, _as_problem, guard(host_allowed)], client_max_size=_BODY_BYTES
     )
     app.add_routes(routes)
+    app.on_response_prepare.append(_sign)
     return app
+
+
+async def _sign(_: web.Request, response: web.StreamResponse) -> None:
+    """Sign what aiohttp answers before any middleware is asked: an Expect that it does not know."""
+    response.headers.update(answers.HEADERS)
 
 
 @web.middleware

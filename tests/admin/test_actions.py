@@ -54,6 +54,32 @@ async def test_nothing_is_done_without_it(
     assert desk.done == []
 
 
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        (b"Authorization: Bearer \xff\xfe", b""),
+        (b"Content-Type: application/x-www-form-urlencoded", b"token=\xff"),
+        (b"Content-Type: application/x-www-form-urlencoded; charset=nonsense", b"token=1"),
+        (b"Content-Type: application/x-www-form-urlencoded; charset=utf-7", b"token=+2AA-"),
+    ],
+)
+async def test_what_can_be_no_token_is_none(
+    admin: str, desk: Desk, field: bytes, body: bytes
+) -> None:
+    """
+    Bytes that are no text, or text in no known coding, are refused like any wrong token.
+    """
+    structlog.reset_defaults()
+    fields = b"Host: %b\r\n%b\r\nContent-Length: %d" % (admin.encode(), field, len(body))
+    with capture_logs() as lines:
+        answer = await spoken(
+            admin, b"POST /-/drain HTTP/1.1\r\n%b\r\nConnection: close\r\n\r\n%b" % (fields, body)
+        )
+    assert parsed(answer).status == 403
+    assert [line["event"] for line in lines] == ["admin.action_refused"]
+    assert desk.done == []
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_no_other_method_changes_anything(

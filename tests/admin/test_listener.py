@@ -50,6 +50,16 @@ async def test_what_is_no_http_gets_400_in_our_own_voice(listener: str, bytes_se
     assert b"python" not in received.lower()
 
 
+async def test_what_is_expected_of_us_gets_no_other_voice(listener: str) -> None:
+    """
+    Not even where aiohttp answers before it asks anybody.
+    """
+    answer = await ask(listener, "/livez", "Expect: a miracle")
+    assert answer.status == 417
+    assert answer.fields["server"] == "bearer-proxy"
+    assert answer.fields["x-content-type-options"] == "nosniff"
+
+
 async def test_probes_are_not_logged(listener: str, caplog: pytest.LogCaptureFixture) -> None:
     """
     A probe every second would be most of the log.
