@@ -120,20 +120,35 @@ def _in_file(path: str) -> dict[str, str]:
 
 def asked(address: tuple[str, int], path: str, timeout: float) -> str:
     """Return what is wrong, empty if nothing is."""
-    where = join(*reachable(address))
     try:
-        answer = exchange(address, path, monotonic() + timeout)
-    except OSError as error:
-        return f"{where}: {error.strerror or error}"
-    head, _, body = answer.partition(b"\r\n\r\n")
-    protocol, _, rest = head.partition(b" ")
-    status = rest[:3].decode("ascii", "replace")
-    if not protocol.startswith(b"HTTP/1."):
-        return f"{where} does not answer in HTTP"
+        status, body = answered(address, path, timeout)
+    except ValueError as error:
+        return str(error)
     if status == "200":
         return ""
-    failing = [line for line in body.decode("utf-8", "replace").split("\n") if line[:3] == "[-]"]
-    return "; ".join(line[3:] for line in failing) or f"{where} answers {status} for {path}"
+    failing = [line[3:] for line in body.split("\n") if line[:3] == "[-]"]
+    return "; ".join(failing) or unexpected(address, path, status)
+
+
+def answered(
+    address: tuple[str, int], path: str, timeout: float, *, accept: str = "*/*"
+) -> tuple[str, str]:
+    """Return status and body of the answer for *path*; ValueError says why there is none."""
+    where = join(*reachable(address))
+    try:
+        answer = exchange(address, path, monotonic() + timeout, accept=accept)
+    except OSError as error:
+        raise ValueError(f"{where}: {error.strerror or error}") from None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    protocol, _, rest = head.partition(b" ")
+    if not protocol.startswith(b"HTTP/1."):
+        raise ValueError(f"{where} does not answer in HTTP")
+    return rest[:3].decode("ascii", "replace"), body.decode("utf-8", "replace")
+
+
+def unexpected(address: tuple[str, int], path: str, status: str) -> str:
+    """Say that whoever is at *address* is probably not a proxy."""
+    return f"{join(*reachable(address))} answers {status} for {path}"
 
 
 def reachable(address: tuple[str, int]) -> tuple[str, int]:

@@ -59,9 +59,13 @@ def _line(check: Check) -> str:
 
 def _as_json(found: list[Check]) -> web.Response:
     passed = all(check.ok for check in found)
-    checks = [{"name": check.name, "ok": check.ok, "text": check.text} for check in found]
-    body = {"status": "ok" if passed else "failed", "checks": checks}
+    body = {"status": "ok" if passed else "failed", "checks": [_members(each) for each in found]}
     return answers.document(body, status=200 if passed else 503)
+
+
+def _members(check: Check) -> dict[str, object]:
+    members = {"name": check.name, "ok": check.ok, "text": check.text}
+    return {**members, "code": check.code} if check.code else members
 
 
 def _wants_json(accept: str) -> bool:

@@ -9,12 +9,14 @@ class Check:
     """
     One thing that holds or not; *text* says more, for people: ``expires in 54m``.
 
+    *code*, for programs, is the error code that requests get for want of it, if they get one.
     *text* is shown to whoever may ask, and printed by ``bearer-proxy health``: one line, no secret.
     """
 
     name: str
     ok: bool
     text: str = ""
+    code: str = ""
 
 
 class Vitals(Protocol):

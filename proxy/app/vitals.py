@@ -53,7 +53,8 @@ class AppVitals:
         if snapshot.usable:
             return Check("token", ok=True, text=f"expires in {duration(snapshot.expires_in or 0)}")
         cause = f"the issuer {snapshot.cause}" if snapshot.cause else "none issued yet"
-        return Check("token", ok=False, text=f"{cause}; next try in {snapshot.next_try_in:.0f} s")
+        text = f"{cause}; next try in {snapshot.next_try_in:.0f} s"
+        return Check("token", ok=False, text=text, code=snapshot.code)
 
     def _accepting(self) -> str:
         return "draining" if self._plane.draining else ""

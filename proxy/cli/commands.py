@@ -45,7 +45,7 @@ the file. Two suffice to begin with: BEARER_PROXY_TOKEN_CLIENT_ID and
 BEARER_PROXY_TOKEN_CLIENT_SECRET_FILE.
 
 exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 78 invalid configuration;
-check --online: 3 credentials rejected, 4 issuer or upstream unreachable
+check --online, wait: 3 credentials rejected; check --online: 4 issuer or upstream unreachable
 """
 
 

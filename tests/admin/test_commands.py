@@ -18,8 +18,13 @@ from proxy.admin import (
     token,
     wait_command,
 )
+from proxy.admin.address import split
 from proxy.admin.vitals import Check
 from tests.admin.fakes import TOKEN, Desk, Patient
+
+REJECTED = Check(
+    "token", ok=False, text="the issuer rejects the credentials", code="credentials_rejected"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +38,13 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 async def status(*argv: str) -> int:
     """Run the command beside the listener."""
     return await asyncio.to_thread(status_command.main, [*argv])
+
+
+async def waited(address: str, *, mended_seconds: float) -> tuple[int, str]:
+    """Wait for up to half a minute beside the listener."""
+    return await asyncio.to_thread(
+        wait_command.waited, split(address), 30, mended_seconds=mended_seconds
+    )
 
 
 async def wait(*argv: str) -> int:
@@ -160,6 +172,88 @@ async def test_wait_ends_at_its_time_and_says_what_was_missing(
     assert await wait("--address", admin, "--timeout", "0.5") == 1
     assert time.monotonic() - begun < 2
     assert capsys.readouterr().out == "token failed (the issuer answers 429)\n"
+
+
+async def test_credentials_that_are_rejected_are_not_waited_for_to_the_end(
+    admin: str, patient: Patient
+) -> None:
+    """
+    Code 3, after the time in which another secret would have been noticed.
+    """
+    patient.token = REJECTED
+    begun = time.monotonic()
+    code, said = await waited(admin, mended_seconds=0.5)
+    assert (code, said) == (3, "token failed (the issuer rejects the credentials)")
+    assert 0.2 <= time.monotonic() - begun < 3
+
+
+async def test_a_secret_that_is_mended_in_that_time_is_in_time(
+    admin: str, patient: Patient
+) -> None:
+    """
+    The proxy looks at the file again by itself.
+    """
+    good, patient.token = patient.token, REJECTED
+    waiting = asyncio.ensure_future(waited(admin, mended_seconds=5))
+    done, _ = await asyncio.wait((waiting,), timeout=0.5)
+    assert not done
+    patient.token = good
+    assert await waiting == (0, "")
+
+
+async def test_that_time_begins_with_the_latest_rejection(admin: str, patient: Patient) -> None:
+    """
+    Whoever has put another secret there meanwhile is not told of the former one.
+    """
+    begun = time.monotonic()
+    waiting = asyncio.ensure_future(waited(admin, mended_seconds=1))
+    while time.monotonic() < begun + 2:
+        for found in (REJECTED, Check("token", ok=False, text="none issued yet")):
+            patient.token = found
+            done, _ = await asyncio.wait((waiting,), timeout=0.45)
+            assert not done
+    patient.token = REJECTED
+    assert (await waiting)[0] == 3
+
+
+async def test_wait_says_that_credentials_are_rejected_in_a_short_time_too(
+    admin: str, patient: Patient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Code 3 whenever that is what kept it from being ready at the end.
+    """
+    patient.token = REJECTED
+    assert await wait("--address", admin, "--timeout", "0.3") == 3
+    assert capsys.readouterr().out == "token failed (the issuer rejects the credentials)\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "no JSON",
+        "[]",
+        "{}",
+        '{"checks": 1}',
+        '{"checks": [1]}',
+        '{"checks": []}',
+        '{"checks": [{"ok": false}]}',
+    ],
+)
+async def test_a_stranger_is_not_taken_for_a_proxy(body: str) -> None:
+    """
+    Whatever it answers with: only 200 is yes, and the answer that was none is named.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.0 503 No\r\n\r\n{body}".encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as stranger:
+        host, port = stranger.sockets[0].getsockname()
+        code, said = await asyncio.to_thread(wait_command.waited, (host, port), 0.1)
+    assert (code, said) == (1, f"{host}:{port} answers 503 for /readyz")
 
 
 @pytest.mark.parametrize("main", [status_command.main, wait_command.main])

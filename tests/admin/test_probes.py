@@ -1,6 +1,7 @@
 """Health over HTTP: three questions under all their names."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -81,16 +82,16 @@ async def test_verbose_lists_every_check(listener: str, path: str, name: str) ->
 
 async def test_json_comes_by_accept(listener: str, patient: Patient) -> None:
     """
-    A program that asks for JSON gets verdict and checks as members.
+    A program that asks for JSON gets verdict and checks as members, and the code that requests get.
     """
-    patient.token = ILL
+    patient.token = replace(ILL, code="issuer_rate_limited")
     answer = await ask(listener, "/readyz", "Accept: application/json")
     assert answer.status == 503
     assert answer.fields["content-type"].startswith("application/json")
     assert json.loads(answer.body) == {
         "status": "failed",
         "checks": [
-            {"name": "token", "ok": False, "text": ILL.text},
+            {"name": "token", "ok": False, "text": ILL.text, "code": "issuer_rate_limited"},
             {"name": "accepting", "ok": True, "text": ""},
         ],
     }

@@ -308,11 +308,12 @@ def test_started_stays_true_and_ready_does_not(scene: Scene) -> None:
     vitals = AppVitals(scene.plane, lambda: snapshot)
     assert not all(check.ok for check in vitals.started())
     vitals.listening = vitals.had_a_token = True
-    snapshot = replace(FAILING, taken_at=time.time())
+    snapshot = replace(FAILING, taken_at=time.time(), code="issuer_rate_limited")
     assert all(check.ok for check in vitals.started())
     assert not all(check.ok for check in vitals.ready())
     assert all(check.ok for check in vitals.live())
     assert vitals.ready()[0].text == "the issuer answered 429; next try in 23 s"
+    assert vitals.ready()[0].code == "issuer_rate_limited"
 
 
 def test_it_is_not_ready_while_no_worker_serves(scene: Scene) -> None:

@@ -205,3 +205,18 @@ def test_the_listener_opens_before_the_first_token(
         assert api.stats().api_requests == 0
         api.fault("recover")
         process.wait_for("proxy.ready")
+
+
+def test_wait_tells_that_the_issuer_rejects_the_credentials(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """
+    Code 3 as from check --online, and the sentence that the probe gets.
+    """
+    environment["BEARER_PROXY_TOKEN_CLIENT_SECRET"] = "mistyped"
+    with ProxyProcess(environment, tmp_path) as process:
+        process.wait_for("token.latched")
+        admin = process.wait_for("listener.opened")["admin"]
+        done = command("wait", "--address", admin, "--timeout", "0.5")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert done.stdout.startswith("token failed (the issuer answered 401 (INVALID_CREDENTIALS)")
