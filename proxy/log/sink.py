@@ -18,12 +18,14 @@ import socket
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
 
 _PIPE_BUF = select.PIPE_BUF
 # A minute of a busy proxy's lines fits in a few MiB; a reader that is behind further has stalled.
 _BACKLOG_BYTES = 4 * 1024 * 1024
-_NOTHING = b""
+
+_Write = Callable[[bytes | bytearray], int]
 
 
 class Sink:
@@ -42,7 +44,7 @@ class Sink:
         self._write = None if self._descriptor is None else _writer(self._descriptor)
         self._in_pieces = shared and self._descriptor is not None and _mixes(self._descriptor)
         self._torn = False
-        self._backlog = _NOTHING
+        self._backlog = bytearray()
         self.lost = 0
 
     def write(self, line: str) -> None:
@@ -73,18 +75,18 @@ class Sink:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         end = time.monotonic() + patience_seconds
-        try:
+        with suppress(OSError):
             while self._backlog and poll.poll(max(0.0, end - time.monotonic()) * 1000):
-                self._put(self._write, _NOTHING, 0)
-        except OSError:
-            self._backlog = _NOTHING
+                self._put_backlog(self._write)
 
-    def _put(self, write: Callable[[bytes], int], data: bytes, lines: int) -> None:
+    def _put(self, write: _Write, data: bytes, lines: int) -> None:
         if self._backlog:
             if len(self._backlog) + len(data) > _BACKLOG_BYTES:
                 self.lost += lines
-                data = _NOTHING
-            data, self._backlog = self._backlog + data, _NOTHING
+            else:
+                self._backlog += data
+            self._put_backlog(write)
+            return
         # A disk that fills up in the middle of a line must not swallow the next one as well.
         if self._torn:
             data = b"\n" + data
@@ -93,13 +95,32 @@ class Sink:
             try:
                 written = write(piece)
             except BlockingIOError:
-                self._backlog, self._torn = data, False
+                self._backlog += data
+                self._torn = False
                 return
             data = data[written:]
             self._torn = written < len(piece)
 
+    def _put_backlog(self, write: _Write) -> None:
+        """
+        Write as much of the backlog as is taken, and forget it where the stream breaks.
 
-def _first_lines(data: bytes) -> bytes:
+        It is never copied as a whole: megabytes for every line would be a millisecond of each.
+        """
+        data, self._backlog = self._backlog, bytearray()
+        while data:
+            piece = _first_lines(data) if self._in_pieces else data
+            try:
+                written = write(piece)
+            except BlockingIOError:
+                self._backlog = data
+                self._torn = False
+                return
+            self._torn = written < len(piece)
+            del data[:written]
+
+
+def _first_lines(data: bytes | bytearray) -> bytes | bytearray:
     """Return as many lines of *data* as are written at once, and one at least."""
     if len(data) <= _PIPE_BUF:
         return data
@@ -128,7 +149,7 @@ def _descriptor(stream: TextIO | None) -> int | None:
         return None
 
 
-def _writer(descriptor: int) -> Callable[[bytes], int]:
+def _writer(descriptor: int) -> _Write:
     """
     Return what writes to *descriptor* and raises BlockingIOError where that would have to wait.
 
