@@ -67,15 +67,16 @@ FAILED = {
 }
 
 
-@pytest.mark.parametrize("more", [("-p", "no:xdist"), ("--numprocesses=1",)], ids=["one", "xdist"])
+@pytest.mark.parametrize("more", [(), ("-p", "xdist.plugin", "-n1")], ids=["here", "in xdist's"])
 def test_every_row_that_fails_is_reported_by_itself(tmp_path: Path, more: tuple[str, ...]) -> None:
     """
     By its values, with all that pytest says of an assertion, whatever became of the rows before it;
-    in a process of xdist's too.
+    and so it is in a process of xdist's.
     """
     (tmp_path / "test_rows.py").write_text(SUITE)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
     result = subprocess.run(
-        [*(sys.executable, "-m", "pytest", "-c", "pyproject.toml", f"--rootdir={tmp_path}"),
+        [*(sys.executable, "-m", "pytest", "--disable-plugin-autoload", "-p", "pytest_timeout"),
          *("-p", "no:cacheprovider", *more, str(tmp_path))],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip

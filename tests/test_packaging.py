@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.settings.load import load
+from tests.each import each
 
 ROOT = Path(__file__).parent.parent
 
@@ -116,7 +117,7 @@ def test_every_package_is_pinned_by_hash_or_our_own(dockerfile: Dockerfile) -> N
     ] == []
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     ["Dockerfile", "Makefile", "pyproject.toml", "deploy/build-image.sh", ".ci/run"]
     + [f"requirements/{name}.txt" for name in ("build", "cache", "dev", "otel", "runtime")],

@@ -4,11 +4,10 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from bench import report, targets
 from proxy.errors import KINDS
 from proxy.settings import Settings, load, reference
+from tests.each import each
 from tests.test_completion import write_keys_module
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +87,7 @@ def test_every_key_that_is_named_exists() -> None:
     assert named <= {row.key for row in reference.rows()}
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+@each("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
 def test_every_file_that_is_linked_exists(link: str) -> None:
     """
     A link to a file leads somewhere.

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.admin.guard import known_here, known_nearby
 from tests.admin.fakes import ask, spoken
+from tests.each import each
 
 HERE = ["localhost", "app.localhost", "127.0.0.1", "127.5.6.7", "[::1]", "[::ffff:127.0.0.1]"]
 ELSEWHERE = ["example.com", "attacker.test", "10.0.0.9", "[2001:db8::1]", "localhost.attacker.test"]
@@ -13,7 +14,7 @@ ELSEWHERE = ["example.com", "attacker.test", "10.0.0.9", "[2001:db8::1]", "local
 ADDRESSES_IN_DISGUISE = ["2130706433", "0x7f000001", "0x7f.1", "127.1"]
 
 
-@pytest.mark.parametrize("host", HERE)
+@each("host", HERE)
 def test_loopback_names_are_known_on_both(host: str) -> None:
     """
     localhost and every loopback address, however it is written.
@@ -22,7 +23,7 @@ def test_loopback_names_are_known_on_both(host: str) -> None:
     assert known_nearby(host, "10.1.2.3")
 
 
-@pytest.mark.parametrize("host", [*ELSEWHERE, *ADDRESSES_IN_DISGUISE])
+@each("host", [*ELSEWHERE, *ADDRESSES_IN_DISGUISE])
 def test_a_name_that_dns_could_point_here_is_not_known(host: str) -> None:
     """
     A rebinding attacker owns a name, never ours.

@@ -13,6 +13,7 @@ from proxy.admin import server
 from proxy.admin.address import join, split
 from proxy.admin.vitals import Check
 from tests.admin.fakes import Patient, ask, spoken
+from tests.each import each
 
 
 async def test_an_unknown_path_is_a_problem_document(listener: str) -> None:
@@ -122,7 +123,7 @@ async def test_a_taken_port_is_the_callers_to_explain(
         await server.start(application, admin)
 
 
-@pytest.mark.parametrize(
+@each(
     ("address", "parts"),
     [
         ("127.0.0.1:8081", ("127.0.0.1", 8081)),
@@ -138,7 +139,7 @@ def test_an_address_is_host_and_port(address: str, parts: tuple[str, int]) -> No
     assert join(*parts) == address
 
 
-@pytest.mark.parametrize(
+@each(
     "address", ["", "8081", ":8081", "host:", "host:-1", "host:65536", "::1:80", "[host]:80", "h:٣"]
 )
 def test_anything_else_is_no_address(address: str) -> None:

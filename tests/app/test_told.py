@@ -7,6 +7,7 @@ import pytest
 
 from proxy.app.told import Told, read
 from proxy.metrics import Finished
+from tests.each import each
 from tests.metrics.facts import request
 
 
@@ -54,7 +55,7 @@ def test_a_report_comes_as_it_was_meant() -> None:
     assert (nothing.seen, nothing.trouble, nothing.requests) == (None, None, [])
 
 
-@pytest.mark.parametrize(
+@each(
     "wrong",
     [
         {},

@@ -9,7 +9,11 @@ from proxy.demo.threaded import ThreadedDemoAPI
 from tests.browser.watched import Watched
 from tests.programs import needs
 
-pytestmark = [needs("chromium"), pytest.mark.timeout(120)]
+pytestmark = [
+    needs("chromium"),
+    pytest.mark.timeout(120),
+    pytest.mark.xdist_group("browser"),  # all share one, which takes as long to start as two tests
+]
 
 # A second for the page to tell the truth, and another for a machine that is busy.
 SOON = 2000.0

@@ -11,6 +11,7 @@ from proxy.policy.callers import Callers, LocalToken, check_user, recognise
 from proxy.policy.credential import Credential
 from proxy.policy.target import Base
 from proxy.policy.verdict import Forward, Received, Refuse, Rules, Settle, Verdict
+from tests.each import each
 
 ONE, OTHER = LocalToken("ci", b"one-token-of-many"), LocalToken("shop", b"another-token-it-is")
 TOKENS = Callers(tokens=(ONE, OTHER))
@@ -56,8 +57,8 @@ def sent(found: Verdict) -> bytes:
 # Tokens.
 
 
-@pytest.mark.parametrize("each", [ONE, OTHER])
-@pytest.mark.parametrize(
+@each("shown", [ONE, OTHER])
+@each(
     ("callers", "start"),
     [
         (TOKENS, b"Proxy-Authorization: Bearer "),
@@ -68,18 +69,18 @@ def sent(found: Verdict) -> bytes:
     ],
 )
 def test_any_of_the_tokens_opens_and_says_whose_it_is(
-    callers: Callers, start: bytes, each: LocalToken
+    callers: Callers, start: bytes, shown: LocalToken
 ) -> None:
     """
     In the field that is configured, in any case of its name; the token itself goes no further.
     """
-    assert read(callers, start + each.token).caller == each.name
-    head = sent(judged(callers, b"Accept: a", start + each.token, b"X-B: b"))
-    assert each.token not in head
+    assert read(callers, start + shown.token).caller == shown.name
+    head = sent(judged(callers, b"Accept: a", start + shown.token, b"X-B: b"))
+    assert shown.token not in head
     assert b"Accept: a\r\nX-B: b\r\nAuthorization: Bearer t0k3n\r\n" in head
 
 
-@pytest.mark.parametrize(
+@each(
     "fields",
     [
         (),
@@ -118,7 +119,7 @@ def test_a_refusal_repeats_no_token() -> None:
             assert token.decode() not in said
 
 
-@pytest.mark.parametrize("name", [b"X_Local_Token", b"x_local-token", b"X-LOCAL_TOKEN"])
+@each("name", [b"X_Local_Token", b"x_local-token", b"X-LOCAL_TOKEN"])
 def test_a_token_goes_no_further_in_any_spelling(name: bytes) -> None:
     """
     To an upstream's CGI an underscore is a hyphen, and the token none of its business.
@@ -144,7 +145,7 @@ def test_a_token_that_is_another_in_a_repeated_block_is_read_afresh() -> None:
 # A field against SSRF.
 
 
-@pytest.mark.parametrize(
+@each(
     ("callers", "fields"),
     [
         (Callers(required_field=b"X-Local"), (b"X-Local: 1",)),
@@ -162,7 +163,7 @@ def test_a_request_with_the_required_field_passes_without_it(
     assert b"local: " not in sent(judged(callers, *fields)).lower().replace(b"localhost", b"")
 
 
-@pytest.mark.parametrize(
+@each(
     ("callers", "fields"),
     [
         (Callers(required_field=b"X-Local"), ()),
@@ -219,7 +220,7 @@ def test_what_is_not_configured_is_not_asked_for() -> None:
     assert recognise([], Callers()) == ""
 
 
-@pytest.mark.parametrize(("uids", "uid"), [((), 0), ((), None), ((7,), 7), ((0, 7), 0)])
+@each(("uids", "uid"), [((), 0), ((), None), ((7,), 7), ((0, 7), 0)])
 def test_a_user_who_is_named_may_connect(uids: tuple[int, ...], uid: int | None) -> None:
     """
     And if none is named, everyone whom the socket's mode lets in.
@@ -227,7 +228,7 @@ def test_a_user_who_is_named_may_connect(uids: tuple[int, ...], uid: int | None)
     check_user(uid, Callers(uids=frozenset(uids)))
 
 
-@pytest.mark.parametrize("uid", [0, 8, None])
+@each("uid", [0, 8, None])
 def test_any_other_user_may_not(uid: int | None) -> None:
     """
     Root is a user like any other, and who is not known is nobody.

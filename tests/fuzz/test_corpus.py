@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import pytest
-
+from tests.each import each
 from tests.fuzz.agreement import check
 
 _CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 
 
-@pytest.mark.parametrize("kept", _CORPUS, ids=lambda path: path.name[:12])
+@each("kept", _CORPUS)
 def test_the_kept_corpus_is_read_alike(kept: Path) -> None:
     """
     Each file reaches code, or a path through it, that no other one does; crashes stay here too.

@@ -17,6 +17,7 @@ from proxy.log.output import Output
 from proxy.log.pipeline import Pipeline
 from proxy.log.secrets import Secrets
 from proxy.log.sink import Sink
+from tests.each import each
 
 SECRET = 'client secret/"0123456789"'
 Facts = tuple[Any, ...]
@@ -141,7 +142,7 @@ def test_a_line_says_what_was_asked_and_answered_and_by_whom() -> None:
     }
 
 
-@pytest.mark.parametrize("console", [False, True], ids=["json", "console"])
+@each("console", [False, True])
 def test_no_query_value_is_shown(console: bool) -> None:
     """
     Of a query there is a mark that it was there, and nothing more.
@@ -151,10 +152,8 @@ def test_no_query_value_is_shown(console: bool) -> None:
     assert "key" not in line
 
 
-@pytest.mark.parametrize("console", [False, True], ids=["json", "console"])
-@pytest.mark.parametrize(
-    "sneaky", [b"\r\n", b"\n{}", b"\x1b[2J", b"\x9b", b'"', b"\\", b"\xe2\x80\xae"]
-)
+@each("console", [False, True])
+@each("sneaky", [b"\r\n", b"\n{}", b"\x1b[2J", b"\x9b", b'"', b"\\", b"\xe2\x80\xae"])
 def test_a_path_cannot_forge_a_line(sneaky: bytes, console: bool) -> None:
     """
     Quotes, controls and bytes from 0x80 on are percent-encoded, in JSON as on a terminal.
@@ -165,7 +164,7 @@ def test_a_path_cannot_forge_a_line(sneaky: bytes, console: bool) -> None:
     assert f"/a{encoded}b" in line
 
 
-@pytest.mark.parametrize("console", [False, True], ids=["json", "console"])
+@each("console", [False, True])
 def test_a_secret_in_a_path_or_request_id_is_hidden(console: bool) -> None:
     """
     A client that mistakes the path for a place to put the secret does not get it logged.
@@ -190,7 +189,7 @@ def test_a_long_path_is_cut() -> None:
     assert json.loads(line)["path"].endswith("…")
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "side", "error", "event", "level"),
     [
         (200, Side.UPSTREAM, "", "request.completed", "info"),
@@ -224,7 +223,7 @@ _ONE_OF_EACH = (
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("policy", "level", "written"),
     [
         ("all", INFO, [200, 404, 500, 403, 0]),

@@ -8,6 +8,7 @@ import pytest
 from proxy.errors import KINDS
 from proxy.metrics import Counts, Recent
 from proxy.metrics.buckets import total
+from tests.each import each
 from tests.metrics.facts import request
 
 
@@ -126,15 +127,15 @@ def test_what_several_processes_counted_adds_up() -> None:
     The sum is as if one had counted all of it, by way of JSON.
     """
     whole = Counts()
-    for each in (counted(*_SOME), counted(), counted(*_SOME[2:])):
-        whole.merge(_all_of(each))
+    for other in (counted(*_SOME), counted(), counted(*_SOME[2:])):
+        whole.merge(_all_of(other))
     alone = counted(*_SOME, *_SOME[2:])
     assert _all_of(whole) == _all_of(alone)
     assert sorted(whole.requests()) == sorted(alone.requests())
     assert whole.errors == alone.errors
 
 
-@pytest.mark.parametrize(
+@each(
     "wrong",
     [
         {"requests": [["GET", 200, -1]]},
@@ -153,7 +154,6 @@ def test_what_several_processes_counted_adds_up() -> None:
         {"response_bytes": "1"},
         {"upstream_failures": None},
     ],
-    ids=str,
 )
 def test_what_can_not_have_been_counted_is_refused_as_a_whole(wrong: dict[str, Any]) -> None:
     """
@@ -166,7 +166,7 @@ def test_what_can_not_have_been_counted_is_refused_as_a_whole(wrong: dict[str, A
     assert _all_of(counts) == before
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0])
+@each("number", [float("nan"), float("inf"), -1.0])
 def test_a_histogram_holds_numbers_that_are_some(number: float) -> None:
     """
     One that is not would stay in every sum for good.

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.settings import SettingsError, load, show
+from tests.each import each
 
 CANARY = "canary-8c1f"
 ID = {"BEARER_PROXY_TOKEN_CLIENT_ID": "acme"}
@@ -64,7 +65,7 @@ def test_a_file_with_a_secret_in_any_shape_keeps_it(tmp_path: Path, text: str) -
     assert CANARY not in everything_said({**ID, VARIABLE: "other"}, file)
 
 
-@pytest.mark.parametrize(
+@each(
     "environ",
     [
         {VARIABLE: CANARY},

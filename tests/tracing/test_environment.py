@@ -5,12 +5,13 @@ import pytest
 from proxy.policy.trace import Parent
 from proxy.tracing.environment import Unusable, destination, disabled
 from proxy.tracing.sampling import Sampling, sampling
+from tests.each import each
 
 TRACES, BASE = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 PARENTS = {flag: Parent(b"1" * 32, b"2" * 16, flag) for flag in (True, False)}
 
 
-@pytest.mark.parametrize(
+@each(
     ("configured", "environ", "url"),
     [
         (None, {}, "http://localhost:4318/v1/traces"),
@@ -29,7 +30,7 @@ def test_where_spans_go(configured: str | None, environ: dict[str, str], url: st
     assert destination(configured, environ).url == url
 
 
-@pytest.mark.parametrize(
+@each(
     "environ",
     [
         {BASE: "collector:4318"},
@@ -63,7 +64,7 @@ def test_credentials_are_known_and_not_shown() -> None:
     assert set(found.secrets) == {"a%20key", "a key", "Basic%20abc=", "Basic abc=", "pass"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "off"), [("true", True), ("TRUE ", True), ("false", False), ("1", False), ("", False)]
 )
 def test_the_standards_switch(value: str, off: bool) -> None:
@@ -74,7 +75,7 @@ def test_the_standards_switch(value: str, off: bool) -> None:
     assert not disabled({})
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "argument", "expected"),
     [
         ("", "", Sampling()),
@@ -95,7 +96,7 @@ def test_the_six_samplers(name: str, argument: str, expected: Sampling) -> None:
     assert sampling(environ) == expected
 
 
-@pytest.mark.parametrize("argument", ["-0.1", "1.1", "nan", "half", "inf"])
+@each("argument", ["-0.1", "1.1", "nan", "half", "inf"])
 def test_a_ratio_is_a_share(argument: str) -> None:
     """
     What is no number from 0 to 1 is refused.

@@ -12,6 +12,7 @@ from proxy.policy.target import Base
 from proxy.policy.verdict import Rules
 from proxy.worker.messages import Configuration, TokenNews, heard, packed, said, unpacked
 from proxy.worker.serve import share, share_of
+from tests.each import each
 
 RULES = Rules(
     base=Base(b"https", b"api.example", b"/v1", frozenset({b"/token"})),
@@ -84,15 +85,15 @@ def test_what_a_worker_says_is_an_object_or_nothing(senseless: bytes) -> None:
         heard(senseless)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 7])
-@pytest.mark.parametrize("number", [7, 8, 1000, 1024])
+@each("workers", [1, 2, 3, 7])
+@each("number", [7, 8, 1000, 1024])
 def test_shares_are_even_and_add_up_to_the_whole(workers: int, number: int) -> None:
     """
     Limits that are the proxy's are kept by all workers together.
     """
     whole = Destination("https://api.example", "api.example", 443, connections=number, queue=number)
     parts = [share_of(whole, part, workers) for part in range(workers)]
-    for shares in ([each.connections for each in parts], [each.queue for each in parts]):
+    for shares in ([part.connections for part in parts], [part.queue for part in parts]):
         assert sum(shares) == number
         assert max(shares) - min(shares) <= 1
     clients = [share(Limits(connections=number), part, workers) for part in range(workers)]
