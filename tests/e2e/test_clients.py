@@ -5,17 +5,42 @@ import hashlib
 import http.client
 import json
 import socket
+import ssl
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
+import pytest
+import trustme
 
 from proxy.demo.threaded import ThreadedDemoAPI
 from tests.e2e.process import PATIENCE_SECONDS, ProxyProcess, clean_environment
 from tests.programs import needs
 
 needs_curl = needs("curl")
+pytestmark = pytest.mark.xdist_group("clients")  # most share one proxy, which none of them changes
+
+
+@pytest.fixture(scope="module")
+def upstream(authority: trustme.CA) -> Iterator[ThreadedDemoAPI]:
+    """The API behind the proxy that they share; its tokens outlive them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with ThreadedDemoAPI(token_seconds=3600, tls=context) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def proxy(
+    upstream: ThreadedDemoAPI, ca_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ProxyProcess]:
+    """The installed command, running and ready."""
+    environment = {**upstream.environment(), "BEARER_PROXY_UPSTREAM_CA_FILE": str(ca_file)}
+    with ProxyProcess(environment, tmp_path_factory.mktemp("clients")) as process:
+        process.wait_for("proxy.ready")
+        yield process
 
 
 def curl(*arguments: str, **environment: str) -> str:
@@ -32,13 +57,13 @@ def curl(*arguments: str, **environment: str) -> str:
 
 @needs_curl
 def test_curl_gets_what_needs_a_token_without_having_one(
-    proxy: ProxyProcess, api: ThreadedDemoAPI
+    proxy: ProxyProcess, upstream: ThreadedDemoAPI
 ) -> None:
     """
     The same request is a 401 at the API and a 200 through the proxy.
     """
     status = ("--output", "/dev/null", "--write-out", "%{http_code}")
-    assert curl("--insecure", *status, f"{api.url}/transactions") == "401"
+    assert curl("--insecure", *status, f"{upstream.url}/transactions") == "401"
     assert curl(*status, f"{proxy.url}/transactions") == "200"
     assert json.loads(curl(f"{proxy.url}/transactions"))["success"] is True
 
@@ -63,12 +88,12 @@ def test_curl_uploads_what_it_has_and_downloads_what_there_is(
 
 @needs_curl
 def test_a_tool_that_only_knows_http_proxy_can_use_us(
-    proxy: ProxyProcess, api: ThreadedDemoAPI
+    proxy: ProxyProcess, upstream: ThreadedDemoAPI
 ) -> None:
     """
     http_proxy= sends absolute targets: the upstream's are served, a stranger's are not.
     """
-    plain = api.url.replace("https://", "http://")
+    plain = upstream.url.replace("https://", "http://")
     answer = curl(f"{plain}/transactions", http_proxy=proxy.url, no_proxy="")
     assert json.loads(answer)["success"] is True
     refused = curl("http://example.com/transactions", http_proxy=proxy.url, no_proxy="")
@@ -158,7 +183,7 @@ async def test_a_thousand_requests_at_cold_start_cost_one_issuance(
     """
     All wait for the one fetch under way, and all succeed.
     """
-    api.fault("slow", seconds=1.0)
+    api.fault("slow", delay=1)
     with ProxyProcess(environment, tmp_path) as process:
         url = f"http://{process.address}/transactions"
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
