@@ -37,16 +37,21 @@ def each(names: str | Sequence[str], rows: Iterable[object]) -> Callable[[Test],
     """
     Run the decorated test for every one of *rows*, each a value for each of *names*.
 
-    A row may be a ``pytest.param`` with an id. No rows at all, a row of another length, marks, and
-    names that the test does not take, or takes besides, are errors when it is defined or run.
+    A row may be a ``pytest.param`` with an id. No rows at all, a row of another length, marks,
+    names that the test does not take, or takes besides, and one that is given twice are errors when
+    it is defined or run.
     """
     columns = [name.strip() for name in names.split(",")] if isinstance(names, str) else [*names]
+    if twice := {name for name in columns if columns.count(name) > 1}:
+        raise TypeError(f"{', '.join(sorted(twice))} stands twice in a row")
     table = [_row(columns, row) for row in rows]
     if not table:
         raise ValueError(f"no rows of {', '.join(columns)}: nothing would be tested")
 
     def decorate(test: Test) -> Whole:
         body, below = getattr(test, "_each", (test, [_Row("", {})]))
+        if twice := table[0].values.keys() & below[0].values.keys():
+            raise TypeError(f"{body.__name__} takes {', '.join(sorted(twice))} once")
         joined = [_both(row, other) for row, other in product(table, below)]
         _check(body, joined[0])
         # Of the test itself pytest wants file, line and marks, of what runs it the fixtures.
@@ -81,14 +86,15 @@ def _check(body: Test, row: _Row) -> None:
         raise TypeError(f"{body.__name__} does not take {', '.join(sorted(unknown))}")
 
 
-def _running(body: Test, rows: list[_Row]) -> Whole:
+def _running(body: Callable[..., object], rows: list[_Row]) -> Whole:
     """Return a test that runs *body* for all of *rows*."""
 
     def test(subtests: pytest.Subtests) -> None:
         __tracebackhide__ = True
         for row in rows:
             try:
-                body(**row.values)
+                # Of a generator nothing would have run, say.
+                assert body(**row.values) is None, "a test returns nothing"
             except _ENDS as end:
                 with subtests.test(row.name or None, **row.values):
                     raise

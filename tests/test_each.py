@@ -50,6 +50,15 @@ def test_tables_are_multiplied(first, second, third):
     assert not ran
     assert (first, second, third) != (6, 3, 4)
 
+@each("number", [1, 2])
+def test_yields(number):
+    yield
+    assert number == 1
+
+@each("number", [1, 2])
+def test_returns(number):
+    return number == 1 or None
+
 @pytest.mark.timeout(0.1)
 @each("row", [1, 2])
 def test_hangs(row):
@@ -63,6 +72,9 @@ FAILED = {
     "test_raises (raised=<class OSError>)",
     "test_skips (here=True)",
     "test_tables_are_multiplied (first=6, second=3, third=4)",
+    "test_yields (number=1)",
+    "test_yields (number=2)",
+    "test_returns (number=1)",
     "test_hangs (row=1)",
 }
 
@@ -109,7 +121,7 @@ def test_a_row_has_a_value_for_each_name(row: object) -> None:
 
 def test_what_a_row_can_not_have_is_refused() -> None:
     """
-    A mark would be forgotten, a coroutine never awaited, a value never looked at.
+    A mark would be forgotten, a coroutine never awaited, a value never looked at, or one of two.
     """
     with pytest.raises(TypeError, match="no marks"):
         each("a", [pytest.param(1, marks=pytest.mark.skip)])
@@ -124,3 +136,7 @@ def test_what_a_row_can_not_have_is_refused() -> None:
         each("a", [1])(waits)  # type: ignore[arg-type] # mypy refuses it as well
     with pytest.raises(TypeError, match="takes does not take b"):
         each("b", [1])(each("a", [1])(takes))
+    with pytest.raises(TypeError, match="takes takes a once"):
+        each("a", [1])(each("a", [2])(takes))
+    with pytest.raises(TypeError, match="a stands twice"):
+        each("a, b, a", [(1, 2, 3)])
