@@ -73,7 +73,7 @@ def _asked(address: tuple[str, int], timeout: float) -> tuple[str, bool]:
         failing = [each for each in json.loads(body)["checks"] if not each["ok"]]
         trouble = "; ".join(map(_line, failing))
         rejected = any(each.get("code") == "credentials_rejected" for each in failing)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         trouble, rejected = "", False
     return trouble or health.unexpected(address, _QUESTION, status), rejected
 

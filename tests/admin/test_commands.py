@@ -238,6 +238,7 @@ async def test_wait_says_that_credentials_are_rejected_in_a_short_time_too(
         '{"checks": [1]}',
         '{"checks": []}',
         '{"checks": [{"ok": false}]}',
+        pytest.param("[" * 60_000, id="deep"),
     ],
 )
 async def test_a_stranger_is_not_taken_for_a_proxy(body: str) -> None:
