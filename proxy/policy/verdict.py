@@ -259,6 +259,8 @@ def remembered(received: Received) -> Memory:
 
 def reread(block: bytes, received: Received) -> Received | None:
     """Return what *block* means, if it differs from the one *received* in values alone."""
+    if isinstance(received.memory, _Block) and not received.memory.may_mean_the_same(block):
+        return None
     memory = remembered(received).repeated(block)
     if memory is None:
         return None
@@ -404,6 +406,18 @@ class _Block(NamedTuple):
             b"%b: %b\r\n" % pair if _passes(pair[0], self.own, self.minor, has_id) else b""
             for pair in pairs
         ]
+
+    def may_mean_the_same(self, block: bytes) -> bool:
+        """Tell whether *block* differs in fields alone that may; no other is worth a memory."""
+        ours, theirs = self.raw.split(b"\r\n"), block.split(b"\r\n")
+        return len(ours) == len(theirs) and all(
+            line == other or self._may_vary(line, other)
+            for line, other in zip(ours, theirs, strict=True)
+        )
+
+    def _may_vary(self, line: bytes, other: bytes) -> bool:
+        name = _varies(line.partition(b":")[0], self.own, bool(self.request_id))
+        return bool(name) and other.startswith(name)
 
     def line_by_line(self) -> Memory:
         """Return the memory that tells which other blocks mean the same."""

@@ -26,6 +26,27 @@ def test_another_host_takes_the_long_way() -> None:
     assert verdict.reread(b"Host: evil.test\r\nX-Trace: 1\r\n", received) is None
 
 
+@each(
+    "other",
+    [
+        b"Host: localhost\r\nContent-Length: 2\r\nX-A: 1\r\n",
+        b"Host: localhost\r\nContent-Length: 1\r\nX-B: 1\r\n",
+        b"Host: localhost\r\nContent-Length: 1\r\nX-A: 1\r\nX-B: 1\r\n",
+        b"Host: localhost\r\nContent-Length: 1\r\n",
+    ],
+)
+def test_what_can_not_mean_the_same_costs_no_memory(other: bytes) -> None:
+    """
+    A client that takes turns, or sends bodies of all lengths, has every block read, but once only.
+    """
+    received = read(b"Host: localhost\r\nContent-Length: 1\r\nX-A: 1\r\n")
+    assert received is not None
+    block = received.memory
+    assert verdict.reread(other, received) is None
+    assert received.memory is block
+    assert verdict.remembered(received) is not block
+
+
 def test_values_that_differed_are_a_pattern() -> None:
     """
     From the third head on nothing but the values is looked at, whatever stands around them.
