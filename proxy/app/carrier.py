@@ -7,7 +7,7 @@ from proxy.dataplane import Address, Destination, Limits, Route
 from proxy.dataplane.plane import Load
 from proxy.dataplane.pool import Seen
 from proxy.errors import ProxyError
-from proxy.policy.verdict import Rules
+from proxy.policy.rules import Rules
 
 
 class CarrierPool(Protocol):

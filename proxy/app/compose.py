@@ -15,8 +15,8 @@ from proxy.dataplane import Address, Destination, Limits, Pool, Route
 from proxy.policy import access
 from proxy.policy.admission import Admission
 from proxy.policy.callers import Callers
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base, plain_path
-from proxy.policy.verdict import Rules
 from proxy.settings import SecretError
 from proxy.settings.address import Address as ConfiguredAddress
 from proxy.settings.address import InheritedAddress, TcpAddress, UnixAddress

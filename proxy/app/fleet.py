@@ -25,7 +25,7 @@ from proxy.dataplane.plane import Load
 from proxy.dataplane.pool import Seen
 from proxy.errors import ProxyError
 from proxy.metrics import Counts, Recent
-from proxy.policy.verdict import Rules
+from proxy.policy.rules import Rules
 from proxy.tokens import TokenCache
 from proxy.worker.channel import OBJECT, REPORT
 from proxy.worker.messages import Configuration, TokenNews, heard, packed

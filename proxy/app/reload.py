@@ -33,7 +33,7 @@ from proxy.app import compose
 from proxy.app.compose import StartError
 from proxy.app.secret import ProtectedSecret
 from proxy.dataplane import Destination, Limits, Pool
-from proxy.policy.verdict import Rules
+from proxy.policy.rules import Rules
 from proxy.settings.load import Loaded
 from proxy.settings.model import Settings
 from proxy.settings.names import KEYS

@@ -16,10 +16,11 @@ from proxy.dataplane.exchange import Exchange
 from proxy.dataplane.flow import Gate
 from proxy.dataplane.plane import Plane
 from proxy.errors import ProxyError
-from proxy.policy import answer, callers, message, verdict
+from proxy.policy import answer, callers, message, reading, verdict
 from proxy.policy.memory import Pattern
 from proxy.policy.message import Malformed, TooLarge
-from proxy.policy.verdict import Asked, Received
+from proxy.policy.reading import Received
+from proxy.policy.verdict import Asked
 
 # How long we listen to a client whose request was refused before it was read whole: closing at
 # once would reset the connection, and the reset may overtake the answer (RFC 9112 section 9.6).
@@ -252,10 +253,10 @@ class Downstream(asyncio.Protocol):
             if received is None or minor != received.minor:
                 received = None
             elif block != self._head[len(self._line) + 2 : -2]:
-                received = verdict.reread(block, received)
+                received = reading.reread(block, received)
             if received is None:
                 self._check_user()
-                received = verdict.read(block, minor=minor, rules=rules, local=self._local)
+                received = reading.read(block, minor=minor, rules=rules, local=self._local)
                 referee.check_request(block, minor=minor, limit=rules.head_fields)
             known = verdict.ask(method, target, received, rules)
         if known.received is not self._received:

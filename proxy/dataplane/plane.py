@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from proxy.dataplane.exchange import Exchange
 from proxy.policy.credential import Credentials
+from proxy.policy.rules import Rules
 from proxy.policy.trace import Trace
-from proxy.policy.verdict import Asked, Rules
+from proxy.policy.verdict import Asked
 
 if TYPE_CHECKING:
     from proxy.dataplane.downstream import Downstream

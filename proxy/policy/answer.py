@@ -18,8 +18,8 @@ from proxy.errors import ProxyError
 from proxy.policy import cors, framing, headers, message, target
 from proxy.policy.headers import Kind
 from proxy.policy.message import Malformed
+from proxy.policy.reading import Received
 from proxy.policy.target import Base
-from proxy.policy.verdict import Received
 
 _FIELD_LIMIT = 200  # twice what we accept ourselves: upstreams set many cookies
 

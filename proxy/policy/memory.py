@@ -16,8 +16,10 @@ next head need only be compared in those few pieces.
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from proxy.policy import headers, message
+from proxy.policy.headers import Kind
 
 _REQUEST_ID = b"x-request-id:"
 # A client that varies more than an id, a trace or a signature is not worth remembering.
@@ -114,3 +116,84 @@ class Memory:
 
 def _literal(text: bytes) -> bytes:
     return text.replace(b"%", b"%%")
+
+
+class Block(NamedTuple):
+    """
+    A block that was read, and what else decides what is sent of it.
+
+    A connection that does not vary needs no more of it, and its lines one by one are 2 KiB.
+    """
+
+    raw: bytes
+    limit: int
+    own: frozenset[bytes]
+    minor: int
+    before: bytes
+    after: bytes
+    request_id: bytes
+
+    def sent(self, pairs: message.Fields) -> list[bytes]:
+        """Return what goes upstream of each of *pairs*, empty for what is not passed on."""
+        has_id = bool(self.request_id)
+        return [
+            b"%b: %b\r\n" % pair if _passes(pair[0], self.own, self.minor, has_id) else b""
+            for pair in pairs
+        ]
+
+    def may_mean_the_same(self, block: bytes) -> bool:
+        """Tell whether *block* differs in fields alone that may; no other is worth a memory."""
+        ours, theirs = self.raw.split(b"\r\n"), block.split(b"\r\n")
+        return len(ours) == len(theirs) and all(
+            line == other or self._may_vary(line, other)
+            for line, other in zip(ours, theirs, strict=True)
+        )
+
+    def _may_vary(self, line: bytes, other: bytes) -> bool:
+        name = _varies(line.partition(b":")[0], self.own, bool(self.request_id))
+        return bool(name) and other.startswith(name)
+
+    def line_by_line(self) -> Memory:
+        """Return the memory that tells which other blocks mean the same."""
+        pairs = message.fields(self.raw, limit=self.limit)
+        return Memory(
+            lines=self.raw.split(b"\r\n"),
+            names=[_varies(name, self.own, bool(self.request_id)) for name, _ in pairs],
+            sent=self.sent(pairs),
+            before=self.before,
+            after=self.after,
+            request_id=self.request_id,
+        )
+
+
+_PASSING = frozenset(
+    (
+        Kind.END_TO_END,
+        Kind.CONTENT_LENGTH,
+        Kind.ORIGIN,
+        Kind.SEC_FETCH_SITE,
+        Kind.EXPECT,
+        Kind.VIA,
+        Kind.REQUEST_ID,
+        Kind.LOCATION,
+        Kind.METHOD_OVERRIDE,
+    )
+)
+
+
+def _passes(name: bytes, options: frozenset[bytes], minor: int, has_id: bool) -> bool:
+    kind = headers.kind_of(name)
+    if kind not in _PASSING or (options and name.lower() in options):
+        return False
+    if kind is Kind.EXPECT:
+        return minor == 1  # RFC 9110 section 10.1.1: an expectation in HTTP/1.0 is ignored
+    return has_id if kind is Kind.REQUEST_ID else True
+
+
+def _varies(name: bytes, options: frozenset[bytes], has_id: bool) -> bytes:
+    """Return *name* and colon if another value of that field would change nothing but itself."""
+    kind = headers.kind_of(name)
+    low = name.lower()
+    if low in options or low.startswith(b"access-control-"):
+        return b""
+    return name + b":" if kind is Kind.END_TO_END or (kind is Kind.REQUEST_ID and has_id) else b""

@@ -3,10 +3,10 @@ The one question asked for every request: forward it as which bytes, or refuse i
 
 (A browser's preflight is the exception: it is settled here, with an answer that is no refusal.)
 
-It is asked in three steps, because a keep-alive client repeats itself byte for byte. ``read`` takes
-a header block apart and holds for as long as the connection repeats that block; ``ask`` adds the
-request line and holds for as long as it repeats both; ``judge`` adds the moment's credential, and
-does nothing that the others could have done.
+It is asked in three steps, because a keep-alive client repeats itself byte for byte.
+``reading.read`` takes a header block apart and holds for as long as the connection repeats that
+block; ``ask`` adds the request line and holds for as long as it repeats both; ``judge`` adds the
+moment's credential, and does nothing that the others could have done.
 
 Rule 1: a refusal means that the upstream is never touched.
 
@@ -20,62 +20,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from proxy.errors import ProxyError
-from proxy.policy import callers, cors, framing, headers, message, target
-from proxy.policy.access import EVERYTHING, Access, check_method, check_overrides
-from proxy.policy.admission import Admission, check_host, check_origin, split_authority
-from proxy.policy.callers import ANYONE, Callers
-from proxy.policy.cors import Preflight
+from proxy.policy import cors, target
+from proxy.policy.access import check_method
 from proxy.policy.credential import Credential
-from proxy.policy.headers import Kind
 from proxy.policy.memory import Memory, Pattern
 from proxy.policy.message import Malformed, TooLarge, TooLong
+from proxy.policy.reading import Received, reread
 from proxy.policy.replay import idempotent
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What decides, besides the request: one upstream behind one listener. Sizes in bytes."""
-
-    base: Base
-    admission: Admission
-    access: Access = EVERYTHING
-    callers: Callers = ANYONE
-    head_fields: int = 100
-    target_bytes: int = 16384
-    body_bytes: int = 0  # 0: no limit
-    send_via: bool = True
-    mask_token: bool = False  # an answer that repeats the credential does not pass as it is
-    refuse_inbound: bool = False  # a client that authenticates itself is refused, not overruled
-
-
-@dataclass(slots=True)
-class Received:
-    """
-    A client's header block, understood. *fields* is what goes upstream of it, ours included.
-    *memory* is how it came about, line by line as soon as that is asked for.
-
-    *refusal* is what admission says of its Host and Origin; *host_refusal* the part of it that an
-    absolute-form target may overrule. *caller* is the name of who sent it, *caller_refusal* why
-    nothing but a browser's question may come from there. *cors* are the fields that every answer
-    owes to its Origin, *preflight* is set if it would be a browser's question under OPTIONS.
-    """
-
-    fields: bytes
-    framing: int
-    host: bytes
-    minor: int
-    keep_alive: bool
-    request_id: bytes
-    upgrade: bool
-    expects_continue: bool
-    host_refusal: ProxyError | None
-    refusal: ProxyError | None
-    caller: str
-    caller_refusal: ProxyError | None
-    cors: bytes
-    preflight: Preflight | None
-    memory: "Memory | _Block"
 
 
 @dataclass(slots=True)
@@ -250,39 +203,6 @@ def varied(asked: Asked, pattern: Pattern, data: bytes) -> tuple[Asked, int] | N
     ), found.end()
 
 
-def remembered(received: Received) -> Memory:
-    """Return how *received* came about, line by line, and keep it there from now on."""
-    if isinstance(received.memory, _Block):
-        received.memory = received.memory.line_by_line()
-    return received.memory
-
-
-def reread(block: bytes, received: Received) -> Received | None:
-    """Return what *block* means, if it differs from the one *received* in values alone."""
-    if isinstance(received.memory, _Block) and not received.memory.may_mean_the_same(block):
-        return None
-    memory = remembered(received).repeated(block)
-    if memory is None:
-        return None
-    return Received(
-        memory.fields(),
-        received.framing,
-        received.host,
-        received.minor,
-        received.keep_alive,
-        memory.request_id,
-        received.upgrade,
-        received.expects_continue,
-        received.host_refusal,
-        received.refusal,
-        received.caller,
-        received.caller_refusal,
-        received.cors,
-        received.preflight,
-        memory,
-    )
-
-
 def _check(method: bytes, wanted: bytes, received: Received, rules: Rules) -> None:
     """Raise the error that refuses the request, whatever its path."""
     # Methods are case-sensitive, and yet there are servers that fold them.
@@ -331,241 +251,3 @@ def _names_itself(wanted: bytes, received: Received, base: Base) -> bool:
     """Tell whether an absolute-form target says the same as Host, and means the upstream."""
     authority = target.authority_of(wanted)
     return authority.lower() == received.host.lower() and base.names(b"http", authority)
-
-
-def read(block: bytes, *, minor: int, rules: Rules, local: str) -> Received:
-    """
-    Return what a client's header *block* means; *local* is the address that it came in at.
-
-    Raises Malformed for what can't be read in one way only.
-    """
-    pairs = message.fields(block, limit=rules.head_fields)
-    noticed: dict[Kind, list[bytes]] = {}
-    for name, value in pairs:
-        kind = headers.kind_of(name)
-        if kind:
-            noticed.setdefault(kind, []).append(value)
-    body = framing.of_request(
-        noticed.get(Kind.CONTENT_LENGTH, []), noticed.get(Kind.TRANSFER_ENCODING, []), minor=minor
-    )
-    host = _host(noticed.get(Kind.HOST, []), minor=minor)
-    options = headers.nominated(noticed.get(Kind.CONNECTION, []))
-    if b"content-length" in options:
-        raise Malformed("Connection names Content-Length")
-    upgrade = b"" if body else _upgrade(noticed.get(Kind.UPGRADE, []), options, minor=minor)
-    request_id = _request_id(noticed.get(Kind.REQUEST_ID, []), options)
-    # Of this hop alone, and of meaning: what Connection names, and what shows who is calling.
-    own = options if rules.callers is ANYONE else options | rules.callers.shown_in(pairs)
-    if rules.mask_token:
-        own |= {b"accept-encoding"}  # what is compressed could not be looked into
-    after = _hop(noticed, rules, body=body, upgrade=upgrade, minor=minor)
-    memory = _Block(block, own, minor, rules, after, request_id)
-    caller, caller_refusal = _caller(pairs, rules.callers)
-    return Received(
-        fields=memory.before + b"".join(memory.sent(pairs)) + after,
-        framing=body,
-        host=host,
-        minor=minor,
-        keep_alive=b"close" not in options if minor else b"keep-alive" in options,
-        request_id=request_id,
-        upgrade=bool(upgrade),
-        expects_continue=minor == 1 and _expects(noticed.get(Kind.EXPECT, [])),
-        host_refusal=_host_refusal(host, rules.admission, local),
-        refusal=_refusal(noticed, host, rules),
-        caller=caller,
-        caller_refusal=caller_refusal,
-        cors=cors.fields(noticed.get(Kind.ORIGIN, []), rules.admission),
-        preflight=_preflight(pairs, rules.admission),
-        memory=memory,
-    )
-
-
-class _Block(NamedTuple):
-    """
-    A block that was read, and what else decides what is sent of it.
-
-    A connection that does not vary needs no more of it, and its lines one by one are 2 KiB.
-    """
-
-    raw: bytes
-    own: frozenset[bytes]
-    minor: int
-    rules: Rules
-    after: bytes
-    request_id: bytes
-
-    @property
-    def before(self) -> bytes:
-        """The fields of ours that precede the client's."""
-        return b"Host: %b\r\n" % self.rules.base.authority
-
-    def sent(self, pairs: message.Fields) -> list[bytes]:
-        """Return what goes upstream of each of *pairs*, empty for what is not passed on."""
-        has_id = bool(self.request_id)
-        return [
-            b"%b: %b\r\n" % pair if _passes(pair[0], self.own, self.minor, has_id) else b""
-            for pair in pairs
-        ]
-
-    def may_mean_the_same(self, block: bytes) -> bool:
-        """Tell whether *block* differs in fields alone that may; no other is worth a memory."""
-        ours, theirs = self.raw.split(b"\r\n"), block.split(b"\r\n")
-        return len(ours) == len(theirs) and all(
-            line == other or self._may_vary(line, other)
-            for line, other in zip(ours, theirs, strict=True)
-        )
-
-    def _may_vary(self, line: bytes, other: bytes) -> bool:
-        name = _varies(line.partition(b":")[0], self.own, bool(self.request_id))
-        return bool(name) and other.startswith(name)
-
-    def line_by_line(self) -> Memory:
-        """Return the memory that tells which other blocks mean the same."""
-        pairs = message.fields(self.raw, limit=self.rules.head_fields)
-        return Memory(
-            lines=self.raw.split(b"\r\n"),
-            names=[_varies(name, self.own, bool(self.request_id)) for name, _ in pairs],
-            sent=self.sent(pairs),
-            before=self.before,
-            after=self.after,
-            request_id=self.request_id,
-        )
-
-
-def _caller(pairs: message.Fields, rules: Callers) -> tuple[str, ProxyError | None]:
-    if rules is ANYONE:
-        return "", None
-    try:
-        return callers.recognise(pairs, rules), None
-    except ProxyError as error:
-        return "", error
-
-
-def _preflight(pairs: message.Fields, rules: Admission) -> Preflight | None:
-    if not rules.origins:
-        return None
-    values: dict[bytes, list[bytes]] = {}
-    for name, value in pairs:
-        values.setdefault(name.lower(), []).append(value)
-    return cors.preflight(values, rules)
-
-
-def _host(values: list[bytes], *, minor: int) -> bytes:
-    if len(values) > 1:
-        raise Malformed("more than one Host field")
-    if not values:
-        if minor:
-            raise Malformed("no Host field")
-        return b""
-    if split_authority(values[0]) is None:
-        raise Malformed("a Host that is not a name with an optional port")
-    return values[0]
-
-
-def _upgrade(values: list[bytes], options: frozenset[bytes], *, minor: int) -> bytes:
-    """Return the protocols to offer upstream; h2c never, as it would carry requests unseen."""
-    if not values or not minor or b"upgrade" not in options:
-        return b""
-    offered = b", ".join(values)
-    if any(protocol.partition(b"/")[0] == b"h2c" for protocol in message.options(offered)):
-        return b""
-    return offered
-
-
-def _request_id(values: list[bytes], options: frozenset[bytes]) -> bytes:
-    if len(values) != 1 or b"x-request-id" in options:
-        return b""
-    return values[0] if headers.acceptable_request_id(values[0]) else b""
-
-
-def _expects(values: list[bytes]) -> bool:
-    return [value.lower() for value in values] == [b"100-continue"]
-
-
-_PASSING = frozenset(
-    (
-        Kind.END_TO_END,
-        Kind.CONTENT_LENGTH,
-        Kind.ORIGIN,
-        Kind.SEC_FETCH_SITE,
-        Kind.EXPECT,
-        Kind.VIA,
-        Kind.REQUEST_ID,
-        Kind.LOCATION,
-        Kind.METHOD_OVERRIDE,
-    )
-)
-
-
-def _passes(name: bytes, options: frozenset[bytes], minor: int, has_id: bool) -> bool:
-    kind = headers.kind_of(name)
-    if kind not in _PASSING or (options and name.lower() in options):
-        return False
-    if kind is Kind.EXPECT:
-        return minor == 1  # RFC 9110 section 10.1.1: an expectation in HTTP/1.0 is ignored
-    return has_id if kind is Kind.REQUEST_ID else True
-
-
-def _varies(name: bytes, options: frozenset[bytes], has_id: bool) -> bytes:
-    """Return *name* and colon if another value of that field would change nothing but itself."""
-    kind = headers.kind_of(name)
-    low = name.lower()
-    if low in options or low.startswith(b"access-control-"):
-        return b""
-    return name + b":" if kind is Kind.END_TO_END or (kind is Kind.REQUEST_ID and has_id) else b""
-
-
-def _hop(
-    noticed: dict[Kind, list[bytes]], rules: Rules, *, body: int, upgrade: bytes, minor: int
-) -> bytes:
-    """Return the fields of our own hop that follow the client's."""
-    lines = []
-    connection = []
-    if b"trailers" in [m for v in noticed.get(Kind.TE, []) for m in message.options(v)]:
-        lines.append(b"TE: trailers\r\n")
-        connection.append(b"TE")
-    if upgrade:
-        lines.append(b"Upgrade: %b\r\n" % upgrade)
-        connection.append(b"Upgrade")
-    if connection:
-        lines.append(b"Connection: %b\r\n" % b", ".join(connection))
-    if rules.send_via:
-        lines.append(headers.VIA if minor else headers.VIA_1_0)
-    if rules.mask_token:
-        lines.append(b"Accept-Encoding: identity\r\n")
-    if body == framing.CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    return b"".join(lines)
-
-
-def _host_refusal(host: bytes, rules: Admission, local: str) -> ProxyError | None:
-    # A client of HTTP/1.0 may have no Host; no browser is one.
-    if host:
-        try:
-            check_host(host, rules=rules, local=local)
-        except ProxyError as error:
-            return error
-    return None
-
-
-def _refusal(noticed: dict[Kind, list[bytes]], host: bytes, rules: Rules) -> ProxyError | None:
-    origins, sites = noticed.get(Kind.ORIGIN, []), noticed.get(Kind.SEC_FETCH_SITE, [])
-    try:
-        check_origin(origins, sites, host=host, rules=rules.admission)
-        check_overrides(noticed.get(Kind.METHOD_OVERRIDE, []), rules.access)
-    except ProxyError as error:
-        return error
-    if any(headers.went_through_us(via) for via in noticed.get(Kind.VIA, [])):
-        return ProxyError(
-            "loop_detected",
-            f"The request has been through bearer-proxy before; is {rules.base.url} this proxy?",
-            hint="Point upstream.url at the API. Behind another bearer-proxy, let that one have "
-            "[upstream] send_via = false.",
-        )
-    if rules.refuse_inbound and Kind.OWNED in noticed:
-        return ProxyError(
-            "bad_request",
-            "The request brings an Authorization of its own.",
-            hint="Leave it out, or have it replaced: [token] inbound = 'replace'.",
-        )
-    return None

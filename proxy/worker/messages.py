@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.dataplane import Destination, Limits
+from proxy.policy.rules import Rules
 from proxy.policy.supply import Supply
-from proxy.policy.verdict import Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import ProxyError
-from proxy.policy import verdict
+from proxy.policy import reading, verdict
 from proxy.policy.admission import Admission
 from proxy.policy.callers import Callers, LocalToken, check_user, recognise
 from proxy.policy.credential import Credential
+from proxy.policy.reading import Received
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
-from proxy.policy.verdict import Forward, Received, Refuse, Rules, Settle, Verdict
+from proxy.policy.verdict import Forward, Refuse, Settle, Verdict
 from tests.each import each
 
 ONE, OTHER = LocalToken("ci", b"one-token-of-many"), LocalToken("shop", b"another-token-it-is")
@@ -34,7 +36,7 @@ def block(*fields: bytes) -> bytes:
 
 
 def read(callers: Callers, *fields: bytes) -> Received:
-    return verdict.read(block(*fields), minor=1, rules=rules(callers), local="127.0.0.1")
+    return reading.read(block(*fields), minor=1, rules=rules(callers), local="127.0.0.1")
 
 
 def judged(callers: Callers, *fields: bytes, method: bytes = b"GET") -> Verdict:
@@ -135,11 +137,11 @@ def test_a_token_that_is_another_in_a_repeated_block_is_read_afresh() -> None:
     What a connection remembers of its block must not let in another token, or keep its name.
     """
     received = read(OWN_FIELD, b"X-Local-Token: one-token-of-many", b"X-B: b")
-    same = verdict.reread(block(b"X-Local-Token: one-token-of-many", b"X-B: c"), received)
+    same = reading.reread(block(b"X-Local-Token: one-token-of-many", b"X-B: c"), received)
     assert same is not None
     assert same.caller == "ci"
     for token in (b"not-a-token-at-all", OTHER.token):
-        assert verdict.reread(block(b"X-Local-Token: " + token, b"X-B: b"), received) is None
+        assert reading.reread(block(b"X-Local-Token: " + token, b"X-B: b"), received) is None
 
 
 # A field against SSRF.

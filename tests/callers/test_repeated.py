@@ -5,11 +5,12 @@ from dataclasses import fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy import verdict
+from proxy.policy import reading, verdict
 from proxy.policy.admission import Admission
 from proxy.policy.callers import Callers, LocalToken
+from proxy.policy.reading import Received
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
-from proxy.policy.verdict import Received, Rules
 
 TOKENS = (LocalToken("shop", b"token-of-the-shop"), LocalToken("ci", b"token-of-the-pipeline"))
 RULES = [
@@ -75,12 +76,12 @@ def neighbours(draw: st.DrawFn) -> list[bytes]:
 
 
 def read(block: bytes, rules: Rules) -> Received:
-    return verdict.read(block, minor=1, rules=rules, local="127.0.0.1")
+    return reading.read(block, minor=1, rules=rules, local="127.0.0.1")
 
 
 def said(received: Received) -> list[str]:
     """Return all that is known of a block, in a form that compares."""
-    verdict.remembered(received)
+    reading.remembered(received)
     return [repr(getattr(received, each.name)) for each in fields(received)]
 
 
@@ -94,7 +95,7 @@ def test_every_short_way_says_what_the_long_one_says(blocks: list[bytes], rules:
     first, second, third = blocks
     received = read(first, rules)
     asked = verdict.ask(b"GET", b"/a", received, rules)
-    short = verdict.reread(second, received)
+    short = reading.reread(second, received)
     if short is None:
         return
     assert said(short) == said(read(second, rules))

@@ -11,8 +11,8 @@ from proxy.policy.access import EVERYTHING, Access
 from proxy.policy.admission import Admission
 from proxy.policy.callers import ANYONE, Callers
 from proxy.policy.credential import Credential
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
-from proxy.policy.verdict import Rules
 from tests.dataplane.wire import Awaited, Script, Wire
 
 TOKEN = "token-1"

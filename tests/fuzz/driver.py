@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 import h11
 import httptools
 
-from proxy.policy import answer, framing, message, verdict
+from proxy.policy import answer, framing, message, reading, verdict
 from proxy.policy.admission import Admission
 from proxy.policy.credential import Credential
 from proxy.policy.message import Fields, Malformed
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
-from proxy.policy.verdict import Forward, Refuse, Rules
+from proxy.policy.verdict import Forward, Refuse
 
 TOKEN = Credential("t0k3n", 0, 1, 1)
 RULES = Rules(base=Base(b"https", b"api.example", b"/v1"), admission=Admission())
@@ -84,7 +85,7 @@ def forwarded(stream: bytes, rules: Rules = RULES) -> Iterator[tuple[int, Messag
         line, _, block = stream[at : end + 2].partition(b"\r\n")
         try:
             method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
-            received = verdict.read(block, minor=minor, rules=rules, local="127.0.0.1")
+            received = reading.read(block, minor=minor, rules=rules, local="127.0.0.1")
             judged = verdict.judge(verdict.ask(method, target, received, rules), TOKEN)
             read = _body(received.framing, stream, end + 4)
         except (Malformed, Unread):

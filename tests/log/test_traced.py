@@ -13,9 +13,11 @@ from proxy.log.pipeline import Pipeline
 from proxy.log.sink import Sink
 from proxy.log.traced import TracedAccessLog
 from proxy.policy.admission import Admission
+from proxy.policy.reading import read
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
 from proxy.policy.trace import Trace
-from proxy.policy.verdict import Rules, ask, read
+from proxy.policy.verdict import ask
 
 BASE = Base(scheme=b"http", authority=b"127.0.0.1:1")
 RULES = Rules(base=BASE, admission=Admission())

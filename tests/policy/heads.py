@@ -1,10 +1,12 @@
 """Blocks of fields, read and asked about in a line."""
 
-from proxy.policy import verdict
+from proxy.policy import reading, verdict
 from proxy.policy.admission import Admission
 from proxy.policy.message import Malformed
+from proxy.policy.reading import Received
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
-from proxy.policy.verdict import Asked, Received, Rules
+from proxy.policy.verdict import Asked
 
 RULES = Rules(
     base=Base(b"https", b"api.test", b"/v1"),
@@ -16,7 +18,7 @@ LINE = b"GET /transactions?page=1%20 HTTP/1.1"
 def read(block: bytes) -> Received | None:
     """Return what the long way says, None where it refuses to read."""
     try:
-        return verdict.read(block, minor=1, rules=RULES, local="127.0.0.1")
+        return reading.read(block, minor=1, rules=RULES, local="127.0.0.1")
     except Malformed:
         return None
 

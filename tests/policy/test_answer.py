@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import KINDS, ProxyError
-from proxy.policy import answer, framing, headers, verdict
+from proxy.policy import answer, framing, headers, reading
 from proxy.policy.admission import Admission
 from proxy.policy.answer import Answered
 from proxy.policy.message import Malformed
+from proxy.policy.reading import Received
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
-from proxy.policy.verdict import Received, Rules
 from tests.each import each
 
 BASE = Base(b"https", b"api.example", b"/v1")
@@ -30,7 +31,7 @@ def read(
 
 def received(*fields: bytes, minor: int = 1, rules: Rules = RULES) -> Received:
     block = b"".join(line + b"\r\n" for line in (b"Host: localhost:8080", *fields))
-    return verdict.read(block, minor=minor, rules=rules, local="127.0.0.1")
+    return reading.read(block, minor=minor, rules=rules, local="127.0.0.1")
 
 
 def passed(answered: Answered, *, by: Received | None = None, keep_alive: bool = True) -> bytes:

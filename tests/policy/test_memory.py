@@ -1,6 +1,6 @@
 """A block remembered line by line says what reading it afresh says."""
 
-from proxy.policy import verdict
+from proxy.policy import reading, verdict
 from tests.each import each
 from tests.policy.heads import LINE, ask, head, read
 
@@ -11,7 +11,7 @@ def test_another_value_of_a_plain_field_takes_the_short_way() -> None:
     """
     received = read(b"Host: localhost\r\nX-Request-Id: a-1\r\nX-Trace: 1\r\n")
     assert received is not None
-    short = verdict.reread(b"Host: localhost\r\nX-Request-Id: b-2\r\nX-Trace:  2 \r\n", received)
+    short = reading.reread(b"Host: localhost\r\nX-Request-Id: b-2\r\nX-Trace:  2 \r\n", received)
     assert short is not None
     assert short.request_id == b"b-2"
     assert b"\r\nX-Trace: 2\r\n" in short.fields
@@ -23,7 +23,7 @@ def test_another_host_takes_the_long_way() -> None:
     """
     received = read(b"Host: localhost\r\nX-Trace: 1\r\n")
     assert received is not None
-    assert verdict.reread(b"Host: evil.test\r\nX-Trace: 1\r\n", received) is None
+    assert reading.reread(b"Host: evil.test\r\nX-Trace: 1\r\n", received) is None
 
 
 @each(
@@ -42,9 +42,9 @@ def test_what_can_not_mean_the_same_costs_no_memory(other: bytes) -> None:
     received = read(b"Host: localhost\r\nContent-Length: 1\r\nX-A: 1\r\n")
     assert received is not None
     block = received.memory
-    assert verdict.reread(other, received) is None
+    assert reading.reread(other, received) is None
     assert received.memory is block
-    assert verdict.remembered(received) is not block
+    assert reading.remembered(received) is not block
 
 
 def test_values_that_differed_are_a_pattern() -> None:

@@ -2,9 +2,11 @@
 
 from proxy.policy import trace
 from proxy.policy.admission import Admission
+from proxy.policy.reading import read
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
 from proxy.policy.trace import Parent, Trace
-from proxy.policy.verdict import Asked, Rules, ask, read
+from proxy.policy.verdict import Asked, ask
 from tests.each import each
 
 TRACE, SPAN = b"4bf92f3577b34da6a3ce929d0e0e4736", b"00f067aa0ba902b7"

@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import ProxyError
-from proxy.policy import access, framing, message, verdict
+from proxy.policy import access, framing, message, reading, verdict
 from proxy.policy.admission import Admission
 from proxy.policy.credential import Credential
 from proxy.policy.message import Malformed, TooLarge, TooLong
+from proxy.policy.reading import Received
+from proxy.policy.rules import Rules
 from proxy.policy.target import Base
-from proxy.policy.verdict import Forward, Received, Refuse, Rules, Settle, Verdict
+from proxy.policy.verdict import Forward, Refuse, Settle, Verdict
 from tests.each import each
 
 PAGE = b"https://page.example"
@@ -26,7 +28,7 @@ def read(
 ) -> Received:
     lines = ([b"Host: " + host] if host else []) + list(fields)
     block = b"".join(line + b"\r\n" for line in lines)
-    return verdict.read(block, minor=minor, rules=rules, local="127.0.0.1")
+    return reading.read(block, minor=minor, rules=rules, local="127.0.0.1")
 
 
 def judged(

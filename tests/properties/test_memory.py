@@ -5,8 +5,8 @@ from dataclasses import fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy import verdict
-from proxy.policy.verdict import Received
+from proxy.policy import reading, verdict
+from proxy.policy.reading import Received
 from tests.policy.heads import LINE, ask, head, read
 
 NAMES = (
@@ -45,7 +45,7 @@ def neighbours(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 def said(received: Received) -> list[str]:
     """Return all that is known of a block, in a form that compares."""
-    verdict.remembered(received)
+    reading.remembered(received)
     return [repr(getattr(received, each.name)) for each in fields(received)]
 
 
@@ -73,9 +73,9 @@ def test_the_short_way_says_what_the_long_one_says(pair: tuple[bytes, bytes]) ->
     received, apart = read(first), read(first)
     if received is None or apart is None:
         return
-    short = verdict.reread(second, received)
-    verdict.remembered(apart)
-    assert (verdict.reread(second, apart) is None) == (short is None)
+    short = reading.reread(second, received)
+    reading.remembered(apart)
+    assert (reading.reread(second, apart) is None) == (short is None)
     if short is not None:
         long = read(second)
         assert long is not None

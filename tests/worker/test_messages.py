@@ -7,9 +7,9 @@ from proxy.policy import access
 from proxy.policy.admission import Admission
 from proxy.policy.callers import Callers, LocalToken
 from proxy.policy.credential import Credential
+from proxy.policy.rules import Rules
 from proxy.policy.supply import Supply, Want
 from proxy.policy.target import Base
-from proxy.policy.verdict import Rules
 from proxy.worker.messages import Configuration, TokenNews, heard, packed, said, unpacked
 from proxy.worker.serve import share, share_of
 from tests.each import each
