@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Sequence
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (_Unfit, StartError, LoadError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: stopped\n")
+        return 128 + signal.SIGINT
 
 
 def _measure(options: argparse.Namespace, cores: Cores) -> dict[str, Samples]:
@@ -164,4 +168,6 @@ def _write(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # Whoever stops a run, no proxy is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
