@@ -210,8 +210,10 @@ class Workers:
         task.add_done_callback(self._tasks.discard)
 
     async def _hire_after(self, pause: float) -> None:
-        while not self._leaving:
+        while True:
             await asyncio.sleep(pause)
+            if self._leaving:
+                return
             try:
                 worker = await self._hire()
             except OSError as error:
