@@ -138,7 +138,7 @@ def machine() -> dict[str, Any]:
         "python": f"{platform.python_version()}{' of the system' * (sys.base_prefix == '/usr')}",
         "nginx": _first_line("nginx", "-v"),
         "haproxy": _first_line("haproxy", "-v"),
-        "envoy": _first_line("envoy", "--version"),
+        "envoy": _first_line("envoy", "--version").rpartition("version: ")[2],  # without its path
         "go": _first_line("go", "version"),
         "caddy": _first_line("caddy", "version"),
         "wrk": _first_line("wrk", "-v"),

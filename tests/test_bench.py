@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -17,6 +18,7 @@ from bench.peers import PEERS
 from bench.report import ratio
 from bench.rounds import Sample
 
+LATEST = Path(__file__).parent.parent / "bench" / "results" / "latest.json"
 BURNT_NS = 200_000_000
 _BURN = f"import time\nwhile time.process_time_ns() < {BURNT_NS}: pass"
 _WAIT = "import sys; print('burnt', flush=True); sys.stdin.read()"
@@ -191,3 +193,11 @@ def test_every_mode_compares_a_figure_that_has_a_name() -> None:
         assert target.mode in MODES
         assert not target.peer or target.peer in PEERS
         assert not target.figure or target.figure in FIGURES
+
+
+def test_the_results_name_no_place_on_the_machine_that_measured() -> None:
+    """
+    Programs are told by their versions, whatever they say of where they lie.
+    """
+    told = json.loads(LATEST.read_text("utf-8"))["machine"]
+    assert [value for value in told.values() if str(value).startswith("/")] == []
