@@ -4,8 +4,13 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import Final, Protocol
 
 import uvloop
@@ -69,7 +74,7 @@ def run(check: bool, serve: Serve) -> int:
 
 async def _shown(serve: Serve, terminal: Terminal) -> int:
     with _stopped_by_signals() as stopped:
-        async with DemoAPI() as api, _start_proxy(api, serve, _for_a_person()) as running:
+        async with DemoAPI() as api, _serving_a_person(api, serve) as running:
             if not await _is_ready(running):
                 return 1
             _introduce(api, running, terminal)
@@ -94,6 +99,21 @@ def _start_proxy(
 ) -> AbstractAsyncContextManager[Running]:
     # Nothing of this process' environment: a person's own settings must not bend the demo.
     return serve({**api.environment(), **settings})
+
+
+@asynccontextmanager
+async def _serving_a_person(api: DemoAPI, serve: Serve) -> AsyncIterator[Running]:
+    settings = _for_a_person()
+    async with AsyncExitStack() as stack:
+        try:
+            running = await stack.enter_async_context(_start_proxy(api, serve, settings))
+        except Exception:
+            # Perhaps somebody took a port since it was looked at; if none did, that was not it.
+            now = _for_a_person()
+            if now == settings:
+                raise
+            running = await stack.enter_async_context(_start_proxy(api, serve, now))
+        yield running
 
 
 def _for_a_person() -> dict[str, str]:

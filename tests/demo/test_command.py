@@ -9,15 +9,16 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from io import BytesIO, TextIOWrapper
 
 import pytest
 
 from proxy.demo import command, steps
-from proxy.demo.command import run
+from proxy.demo.command import Running, run
+from proxy.demo.server import DemoAPI
 from proxy.demo.terminal import Terminal
 from tests.demo.forwarder import Forwarder, serving
 
@@ -182,6 +183,47 @@ def test_a_taken_port_is_told_and_another_one_used() -> None:
             through = re.findall(r"curl (http://\S+)", said)[1]
             assert ":8080/" not in through
             assert status(through) == 200
+
+
+async def test_a_port_that_is_taken_in_the_last_moment_is_given_up() -> None:
+    """
+    Two demos that start at once both find 8080 free, and only one can have it.
+    """
+    asked: list[str] = []
+    with socket.socket() as thief:
+
+        @asynccontextmanager
+        async def late(environ: Mapping[str, str]) -> AsyncIterator[Running]:
+            asked.append(environ["BEARER_PROXY_LISTEN_ADDRESS"])
+            if asked[-1].endswith(":8080"):
+                thief.bind(("127.0.0.1", 8080))
+                thief.listen()
+                raise OSError("address already in use")
+            async with serving(environ) as running:
+                yield running
+
+        async with DemoAPI() as api, command._serving_a_person(api, late) as running:
+            assert not running.addresses[0].endswith(":8080")
+    assert asked[-1] == "127.0.0.1:0"
+
+
+async def test_any_other_failure_to_start_is_told() -> None:
+    """
+    Where all ports are as free as they were, it is not tried again.
+    """
+    tries: list[str] = []
+
+    @asynccontextmanager
+    async def broken(environ: Mapping[str, str]) -> AsyncIterator[Running]:
+        tries.append(environ["BEARER_PROXY_LISTEN_ADDRESS"])
+        raise OSError("no such thing")
+        yield serving(environ)  # never: it makes this a generator
+
+    async with DemoAPI() as api:
+        with pytest.raises(OSError, match="no such thing"):
+            async with command._serving_a_person(api, broken):
+                pass
+    assert tries
 
 
 async def test_a_second_signal_cuts_the_stop_short() -> None:
