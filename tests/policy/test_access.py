@@ -4,26 +4,9 @@ import pytest
 
 from proxy.errors import ProxyError
 from proxy.policy import access
-from proxy.policy.access import EVERYTHING, Access
+from proxy.policy.access import EVERYTHING
 from tests.each import each
-
-
-def allows(rules: Access, path: bytes) -> bool:
-    """Tell whether *path* may be asked for."""
-    try:
-        access.check_path(path, rules)
-    except ProxyError as error:
-        return error.code != "path_not_allowed"
-    return True
-
-
-def allowing(*patterns: str) -> Access:
-    return access.rules(allow_paths=patterns)
-
-
-def denying(*patterns: str) -> Access:
-    return access.rules(deny_paths=patterns)
-
+from tests.policy.paths import allowing, allows, denying
 
 # Patterns.
 

@@ -1,24 +1,8 @@
 """The readings of a path: nothing that climbs, hides or splits in any of them goes on."""
 
-import pytest
-
-from proxy.errors import ProxyError
 from proxy.policy import path
 from tests.each import each
-
-
-def refused(text: bytes) -> str:
-    """Return the code that *text* is refused with."""
-    with pytest.raises(ProxyError) as caught:
-        path.check(text)
-    return caught.value.code
-
-
-def encoded(octets: bytes, layers: int = 1) -> bytes:
-    """Return *octets*, every one of them percent-encoded, so many times over."""
-    for _ in range(layers):
-        octets = b"".join(b"%%%02X" % octet for octet in octets)
-    return octets
+from tests.policy.paths import encoded, refused
 
 
 @each(

@@ -3,29 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.errors import ProxyError
 from proxy.policy import access
-from proxy.policy.access import Access
+from tests.policy.paths import allowing, allows, denying
 
 segment = st.text("abAB.", min_size=1, max_size=4).filter(lambda s: s.strip("."))
 routes = st.lists(segment, max_size=4).map(lambda parts: "/" + "/".join(parts))
-
-
-def allows(rules: Access, path: bytes) -> bool:
-    """Tell whether *path* may be asked for."""
-    try:
-        access.check_path(path, rules)
-    except ProxyError as error:
-        return error.code != "path_not_allowed"
-    return True
-
-
-def allowing(*patterns: str) -> Access:
-    return access.rules(allow_paths=patterns)
-
-
-def denying(*patterns: str) -> Access:
-    return access.rules(deny_paths=patterns)
 
 
 @settings(max_examples=40)

@@ -1,27 +1,13 @@
 """Whatever a path is made of: no reading of it climbs, and plain is plain."""
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import ProxyError
 from proxy.policy import path
+from tests.policy.paths import encoded, refused
 
 segments = st.text("ab.~-_;%", min_size=1, max_size=6).map(str.encode)
-
-
-def refused(text: bytes) -> str:
-    """Return the code that *text* is refused with."""
-    with pytest.raises(ProxyError) as caught:
-        path.check(text)
-    return caught.value.code
-
-
-def encoded(octets: bytes, layers: int = 1) -> bytes:
-    """Return *octets*, every one of them percent-encoded, so many times over."""
-    for _ in range(layers):
-        octets = b"".join(b"%%%02X" % octet for octet in octets)
-    return octets
 
 
 @settings(max_examples=40)
