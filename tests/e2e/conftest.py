@@ -1,5 +1,6 @@
 """Fixtures: an HTTPS API with certificates of its own, and the proxy in front of it."""
 
+import signal
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,18 @@ import trustme
 
 from proxy.demo.threaded import ThreadedDemoAPI
 from tests.e2e.process import ProxyProcess
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hear_signals() -> None:
+    """
+    Have the processes of these tests hear every signal.
+
+    What was started in the background (``&``, ``nohup``) ignores some, and hands that down.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

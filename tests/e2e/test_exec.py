@@ -97,6 +97,18 @@ def said(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
+def wait_until_taken(number: int, pid: int) -> None:
+    """Return once *pid* has taken the signal; another of its kind is one with it until then."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{pid}/status").read_text()
+        (pending,) = (int(line[7:], 16) for line in status.splitlines() if line[:7] == "ShdPnd:")
+        if not pending >> (number - 1) & 1:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{pid} has not taken signal {number}")
+
+
 def tell_to_end(process: "subprocess.Popen[str]") -> list[str]:
     """Have COUNTING end; return what it still said."""
     out, _ = process.communicate("\n", PATIENCE_SECONDS)
@@ -312,6 +324,7 @@ def test_ctrl_c_at_a_terminal_comes_once(environment: dict[str, str]) -> None:
         process.stdin.flush()
         assert said(process).endswith("SIGINT")
         (proxy,) = children(process.pid)
+        wait_until_taken(signal.SIGINT, proxy)
         os.kill(proxy, signal.SIGINT)
         assert said(process) == "SIGINT"
         assert tell_to_end(process) == []
