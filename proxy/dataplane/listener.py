@@ -103,10 +103,12 @@ class _Door:
 
     async def open(self) -> None:
         """Accept from now on."""
-        loop = asyncio.get_running_loop()
         sock = self._used = self._sock.dup()
-        make = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-        self._server = await make(self._factory, sock=sock, backlog=BACKLOG)
+        # For Unix sockets, too: from Python 3.13 on create_unix_server's would remove the file when
+        # it is closed, which is no business of one who may open again, or was passed the socket.
+        self._server = await asyncio.get_running_loop().create_server(
+            self._factory, sock=sock, backlog=BACKLOG
+        )
 
     async def open_again(self) -> None:
         """Accept again, unless there is no descriptor after all."""

@@ -41,10 +41,15 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """A connection to the proxy that waits for each answer."""
+    """A connection to the proxy, at a port or a Unix socket, that waits for each answer."""
 
-    def __init__(self, port: int) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+    def __init__(self, place: int | Path) -> None:
+        if isinstance(place, int):
+            self._sock = socket.create_connection(("127.0.0.1", place), PATIENCE_SECONDS)
+        else:
+            self._sock = socket.socket(socket.AF_UNIX)
+            self._sock.settimeout(PATIENCE_SECONDS)
+            self._sock.connect(str(place))
 
     def ask(self, request: bytes = GET) -> Answer:
         """Send *request* and return its answer; EOFError if there is none."""

@@ -6,6 +6,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,13 +68,14 @@ def test_a_flood_is_refused_and_who_is_in_service_stays_so(begin: Begin) -> None
     assert proxy.errors == ""
 
 
-def test_want_of_descriptors_is_survived(begin: Begin, stack: ExitStack) -> None:
+def test_want_of_descriptors_is_survived(begin: Begin, stack: ExitStack, tmp_path: Path) -> None:
     """
     With none to be had at all, who has a connection is served on, without a busy loop, and the log
     tells why others are not. As soon as there are some again, new clients are served: a listening
     socket that the event loop gave up is opened anew.
     """
-    proxy = begin()
+    path = tmp_path / "proxy.sock"
+    proxy = begin(listen_address=f"127.0.0.1:0,unix:{path}")
     vitals, pid = Vitals(proxy), proxy.process.pid
     there = stack.enter_context(closing(Client(proxy.port)))
     assert there.ask().status == 200
@@ -87,11 +89,13 @@ def test_want_of_descriptors_is_survived(begin: Begin, stack: ExitStack) -> None
         time.sleep(0.1)  # the promise is about a want that lasts for so long
     assert vitals.cpu_seconds - idle < 0.4
     resource.prlimit(pid, resource.RLIMIT_NOFILE, enough)
-    later = stack.enter_context(closing(Client(proxy.port)))
-    assert later.ask().status == 200
+    for place in (proxy.port, path):
+        later = stack.enter_context(closing(Client(place)))
+        assert later.ask().status == 200
     assert there.ask().status == 200
     assert len(_events(proxy, "descriptors.exhausted")) == 1
-    assert _events(proxy, "listener.reopened")[0]["listen"] == proxy.address
+    reopened = {line["listen"] for line in _events(proxy, "listener.reopened")}
+    assert reopened == {proxy.address, f"unix:{path}"}
     assert proxy.stop() == 0
     assert proxy.errors == ""
 
