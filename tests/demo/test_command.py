@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -25,6 +26,7 @@ from tests.demo.forwarder import Forwarder, serving
 # The demo has ports of its own: one at a time.
 pytestmark = pytest.mark.xdist_group("fixed-ports")
 
+_PATIENCE_SECONDS = 10.0
 _DEMO = (
     "import sys; from proxy.demo.command import run; from tests.demo.forwarder import serving;"
     "sys.exit(run(False, serving))"
@@ -42,6 +44,19 @@ def demo() -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+def hold(sock: socket.socket, port: int) -> None:
+    """Have *sock* listen at *port*, unless somebody else does so for good, which is as good."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            time.sleep(0.05)  # another test's, which may end any moment
+        else:
+            sock.listen()
+            return
 
 
 def introduction(process: subprocess.Popen[str]) -> str:
@@ -172,11 +187,7 @@ def test_a_taken_port_is_told_and_another_one_used() -> None:
     with socket.socket() as holder:
         # Connections of an earlier demo may linger in TIME_WAIT.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            holder.bind(("127.0.0.1", 8080))
-            holder.listen()
-        except OSError:
-            pass  # somebody else holds it: as good
+        hold(holder, 8080)
         with demo() as process:
             said = introduction(process)
             assert "Port 8080 is taken" in said
