@@ -132,13 +132,20 @@ class Downstream(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             asked = self._asked
-            if data == self._head and asked is not None and not self._buffer and not self._until:
-                # The last request once more: all that was understood of it holds.
-                self._requests += 1
-                exchange = self._exchange = self._plane.exchange(self, self._plane, asked)
-                exchange.begin()
-            else:
+            if asked is None or self._buffer or self._until:
                 self._read_on(data)
+                return
+            if data != self._head:
+                pattern = self._pattern
+                found = None if pattern is None else verdict.varied(asked, pattern, data)
+                if found is None or not found[1] == len(data) <= self._plane.limits.head_bytes:
+                    self._read_on(data)
+                    return
+                asked = found[0]
+            # The last request once more: all that was understood of it holds, but for some values.
+            self._requests += 1
+            exchange = self._exchange = self._plane.exchange(self, self._plane, asked)
+            exchange.begin()
             return
         if not exchange.body_done:
             data = exchange.feed(data)
@@ -199,7 +206,7 @@ class Downstream(asyncio.Protocol):
                 known = 0
             head_bytes = self._plane.limits.head_bytes
             again = self._again(data)
-            if again is not None and again[1] <= head_bytes:
+            if again is not None:
                 data, known = self._begin(again[0], data[again[1] :]), 0
                 continue
             end = data.find(b"\r\n\r\n", known - 3 if known > 3 else 0, head_bytes)
@@ -222,7 +229,8 @@ class Downstream(asyncio.Protocol):
             return None
         if data.startswith(self._head):
             return asked, len(self._head)
-        return None if pattern is None else verdict.varied(asked, pattern, data)
+        found = None if pattern is None else verdict.varied(asked, pattern, data)
+        return None if found is None or found[1] > self._plane.limits.head_bytes else found
 
     def _begin(self, asked: Asked, rest: bytes) -> bytes:
         """Begin the request; return what is not of it in the *rest* that came with its head."""
@@ -259,11 +267,11 @@ class Downstream(asyncio.Protocol):
                 received = reading.read(block, minor=minor, rules=rules, local=self._local)
                 referee.check_request(block, minor=minor, limit=rules.head_fields)
             known = verdict.ask(method, target, received, rules)
-        if known.received is not self._received:
-            name = known.received.caller
+        if known.meaning.received is not self._received:
+            name = known.meaning.received.caller
             self.peer = f"{self._address} ({name})" if name else self._address
         self._line, self._head = line, head
-        self._received, self._asked = known.received, known
+        self._received, self._asked = known.meaning.received, known
         return known
 
     def _wait_for_head(self, data: bytes, known: int) -> None:

@@ -60,12 +60,12 @@ class Exchange(Sending):
     @property
     def offers_upgrade(self) -> bool:
         """Tell whether the client asked for another protocol, so that a 101 makes sense."""
-        return self._asked.received.upgrade
+        return self._meaning.received.upgrade
 
     @property
     def to_head(self) -> bool:
         """Tell whether the request is a HEAD, whose answer has no body whatever it says."""
-        return self._asked.to_head
+        return self._meaning.to_head
 
     def attach(self, upstream: "Upstream", head: bytes) -> None:
         """Send *head* on *upstream*, and whatever of the body has come by now."""
@@ -84,7 +84,7 @@ class Exchange(Sending):
     def interim(self, answered: Answered) -> None:
         """Pass on a 1xx answer; HTTP/1.0 has none."""
         self._moved = True
-        if self._asked.received.minor:
+        if self._meaning.received.minor:
             self._downstream.write(self._head(answered, 0))
 
     def answer_begins(self, answered: Answered) -> bytes | None:
@@ -98,11 +98,11 @@ class Exchange(Sending):
         return self._begin_answer(answered)
 
     def _begin_answer(self, answered: Answered) -> bytes:
-        asked = self._asked
-        received = asked.received
+        meaning = self._meaning
+        received = meaning.received
         self._status = answered.status
         self._first_byte = time.monotonic() - self._started
-        body = 0 if asked.to_head else answered.framing
+        body = 0 if meaning.to_head else answered.framing
         self._keep_alive = received.keep_alive and self._downstream.may_go_on
         if not self.body_done and answered.status >= 300:
             self._keep_alive = False  # an early refusal: the rest of the body will not be read
@@ -119,7 +119,7 @@ class Exchange(Sending):
             body,
             headers.request_id_line(self._request_id),
             self._keep_alive,
-            self._asked.received,
+            self._meaning.received,
             self._route.rules.base,
         )
         return mask.hidden(head, self._token) if self._hides_token else head
@@ -141,8 +141,8 @@ class Exchange(Sending):
         The same as ``answer_begins`` and ``answer_ends``, for what most answers are. False, and
         nothing done, where this one is not.
         """
-        downstream, plane, asked = self._downstream, self._plane, self._asked
-        if not (asked.plain and self.body_done and self._held is None and downstream.may_go_on):
+        downstream, plane, meaning = self._downstream, self._plane, self._meaning
+        if not (meaning.plain and self.body_done and self._held is None and downstream.may_go_on):
             return False
         upstream, self._upstream = self._upstream, None
         assert upstream is not None
@@ -156,8 +156,8 @@ class Exchange(Sending):
         self._route.pool.release(upstream, now)
         plane.journal.record(
             time.time(),
-            asked.method,
-            asked.target,
+            meaning.method,
+            meaning.target,
             answered.status,
             "upstream",
             duration,
@@ -294,10 +294,10 @@ class Exchange(Sending):
         error = error.on_the_way(self._downstream.listener, self._route.name)
         if self._status:
             self._record(self._status, "upstream", error.code, time.monotonic(), error.said)
-            self._downstream.cut_off(visibly=not self._asked.received.minor)
+            self._downstream.cut_off(visibly=not self._meaning.received.minor)
             return
         keep_alive = (
-            self._asked.received.keep_alive
+            self._meaning.received.keep_alive
             and self.body_done
             and error.kind.code != "bad_request"
             and not self._plane.draining
@@ -308,7 +308,7 @@ class Exchange(Sending):
             wall=time.time(),
             keep_alive=keep_alive,
             to_head=self.to_head,
-            fields=self._asked.received.cors,
+            fields=self._meaning.received.cors,
         )
         self._downstream.write(said)
         self._status, self._response_bytes = error.status, answer.body_bytes(said)
@@ -318,7 +318,7 @@ class Exchange(Sending):
 
     def settle(self, fields: bytes) -> None:
         """End with a 204 of our own that has *fields*."""
-        keep_alive = self._asked.received.keep_alive and self.body_done
+        keep_alive = self._meaning.received.keep_alive and self.body_done
         now = time.monotonic()
         self._downstream.write(
             answer.settled(
@@ -365,11 +365,11 @@ class Exchange(Sending):
     def _record(
         self, status: int, side: str, code: str, now: float, detail: str = "", *place: "Trace"
     ) -> None:
-        asked = self._asked
+        meaning = self._meaning
         self._plane.journal.record(
             time.time(),
-            asked.method,
-            asked.target,
+            meaning.method,
+            meaning.target,
             status,
             side,
             now - self._started,

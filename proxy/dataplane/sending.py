@@ -63,11 +63,11 @@ class Sending(ABC):
         self._plane = plane
         self._route = plane.route  # for good: a reload is for the requests that come after it
         self._asked = asked
-        received = asked.received
+        meaning = self._meaning = asked.meaning
         self._request_id = asked.request_id or next(plane.request_ids)
         self._started = self._touched = time.monotonic()
-        if received.framing:
-            self._body = framing.reader(received.framing)
+        if body := meaning.received.framing:
+            self._body = framing.reader(body)
             self._kept = Kept(plane.limits.replay_max_bytes)
             self._pending = []
             self.body_done = False
@@ -102,11 +102,11 @@ class Sending(ABC):
             self.fail(faults.draining())
             return
         route = self._route
-        forward = self._asked.forward
-        if forward is not None and forward.credential is route.credentials.current():
+        credential, forward = route.credentials.current(), self._asked.forward
+        if forward is not None and forward.credential is credential:
             self._send(forward)  # what ``judge`` would say, without asking it
             return
-        decided = self._judge()
+        decided = verdict.judge(self._asked, credential or route.credentials.shortage())
         if isinstance(decided, Forward):
             self._send(decided)
         elif isinstance(decided, Settle):
@@ -169,7 +169,7 @@ class Sending(ABC):
         """Send *forward* on an idle connection, unless it has to be a *fresh* one."""
         self._credential = forward.credential
         pool = self._route.pool
-        upstream = None if fresh else pool.lease(certain=not self._asked.repeatable)
+        upstream = None if fresh else pool.lease(certain=not self._meaning.repeatable)
         if upstream is not None:
             self.attach(upstream, self._head_of(forward))
         elif pool.has_room:
@@ -236,7 +236,7 @@ class Sending(ABC):
         """Tell whether *upstream* closed an idle connection just when it was used again."""
         return (
             upstream.reused
-            and self._asked.repeatable
+            and self._meaning.repeatable
             and self._is_whole
             and not self.answer_seen
             and not self._retried
@@ -269,7 +269,7 @@ class Sending(ABC):
         if limit and self._request_bytes > limit and not self.tunnelling:
             self.fail(verdict.body_too_large(limit))
             return b""
-        if self._asked.received.framing == framing.CHUNKED:
+        if self._meaning.received.framing == framing.CHUNKED:
             piece = framing.chunk(piece) if piece else b""
             if body.done:
                 piece += framing.last_chunk(body.trailers)

@@ -35,12 +35,14 @@ class Pattern:
     """
     Heads that differ in the values of some fields, and in nothing else.
 
-    *received* matches such a head as it comes in, with a group for each value; *sent* is what goes
-    out, to be formatted with those. *id_at* is the place of the request's id among the values, -1
-    if none of them is that.
+    Such a head is *before*, what *values* matches, with a group for each of them, and *after*.
+    *sent* is what goes out, to be formatted with those. *id_at* is the place of the request's id
+    among the values, -1 if none of them is that.
     """
 
-    received: re.Pattern[bytes]
+    before: bytes
+    values: re.Pattern[bytes]
+    after: bytes
     sent: bytes
     id_at: int
 
@@ -97,20 +99,29 @@ class Memory:
         """
         if not 0 < len(self.varying) <= _MOST:
             return None
-        received, sent = re.escape(line + b"\r\n"), _literal(sent_line + self.before)
-        ids: list[bool] = []
+        # What stands around the values, as received; and what is sent.
+        literals, sent = [line + b"\r\n"], _literal(sent_line + self.before)
+        values: list[bytes] = []
+        id_at = -1
         for at, (text, name) in enumerate(zip(self.lines, self.names, strict=False)):
             if at in self.varying:
-                ids.append(name.lower() == _REQUEST_ID)
-                received += re.escape(name) + (_ID if ids[-1] else _VALUE)
+                is_id = name.lower() == _REQUEST_ID
+                id_at = len(values) if is_id else id_at
+                values.append(_ID if is_id else _VALUE)
+                literals[-1] += name
+                literals.append(b"")
                 sent += _literal(name) + b" %b\r\n"
             else:
-                received += re.escape(text + b"\r\n")
+                literals[-1] += text + b"\r\n"
                 sent += _literal(self.sent[at])
+        before, *between, after = literals
+        behind = [*map(re.escape, between), b""]
         return Pattern(
-            re.compile(received + b"\r\n"),
+            before,
+            re.compile(b"".join(map(bytes.__add__, values, behind))),
+            after + b"\r\n",
             sent + _literal(self.after),
-            ids.index(True) if True in ids else -1,
+            id_at,
         )
 
 

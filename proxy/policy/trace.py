@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from proxy.policy.target import Base
-from proxy.policy.verdict import Asked
+from proxy.policy.verdict import Meaning
 
 # In a head of our own serialisation: no folds, no white space around a value.
 _LINES = re.compile(rb"\r\n(?i:trace(parent|state)):[ \t]*([^\r\n]*)")
@@ -75,7 +75,7 @@ class Trace:
     span_id: bytes
     sampled: bool
     parent: Parent | None
-    asked: Asked
+    meaning: Meaning
     base: Base
     started: float
     attempts: list[Attempt] = field(default_factory=list)

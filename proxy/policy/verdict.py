@@ -16,7 +16,7 @@ Rule 2: ambiguous HTTP is refused, never repaired; what is sent is our own seria
 Rule 3: no credential, no forwarding.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from proxy.errors import ProxyError
@@ -32,33 +32,44 @@ from proxy.policy.target import Base
 
 
 @dataclass(slots=True)
-class Asked:
+class Meaning:
     """
-    A request understood, all but the moment's credential.
+    What a head means, whatever the values of those fields are that mean nothing to us.
 
-    *start* is its head as it will be sent, *line* and fields, up to the fields that change from one
-    request to the next; it is empty where *refusal* says why nothing will be sent, and where the
-    question is *settled* already, by the fields of a 204. *repeatable*: sending it twice intends no
-    more than sending it once. *plain*: an answer needs nothing but an id. *request_id* is the
-    client's, empty where it is ours to make. *forward* is the last verdict, which stands for as
-    long as its credential.
+    *line* is the request line to send, and *refusal* why nothing will be sent. The question is
+    *settled* already where the fields of a 204 answer it. *repeatable*: sending it twice intends no
+    more than sending it once. *plain*: an answer needs nothing but an id.
     """
 
     method: bytes
     target: bytes
     received: Received
     line: bytes
-    start: bytes
     refusal: ProxyError | None
     settled: bytes
     repeatable: bool
     to_head: bool
     plain: bool
+
+
+@dataclass(slots=True)
+class Asked:
+    """
+    A request understood, all but the moment's credential.
+
+    *start* is its head as it will be sent, up to the fields that change from one request to the
+    next; it is empty where nothing will be sent. *request_id* is the client's, empty where it is
+    ours to make. *forward* is the last verdict, which stands for as long as its credential.
+    """
+
+    meaning: Meaning
+    start: bytes
     request_id: bytes
     forward: "Forward | None" = None
 
 
-class Forward(NamedTuple):
+@dataclass(slots=True)
+class Forward:
     """
     Send *head*, then the body; *credential* is the one that *head* carries.
 
@@ -108,7 +119,8 @@ def judge(asked: Asked, credential: Credential | ProxyError) -> Verdict:
     if forward is not None and forward.credential is credential:
         return forward
     if not asked.start:
-        return Refuse(asked.refusal) if asked.refusal else Settle(asked.settled)
+        meaning = asked.meaning
+        return Refuse(meaning.refusal) if meaning.refusal else Settle(meaning.settled)
     if isinstance(credential, ProxyError):
         return Refuse(credential)
     asked.forward = Forward(asked.start + credential.line, credential)
@@ -129,12 +141,11 @@ def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked
             start = line + received.fields
     except ProxyError as error:
         refusal = error
-    return Asked(
+    meaning = Meaning(
         method=method,
         target=wanted,
         received=received,
         line=line,
-        start=start,
         refusal=refusal,
         settled=settled,
         repeatable=idempotent(method),
@@ -143,8 +154,8 @@ def ask(method: bytes, wanted: bytes, received: Received, rules: Rules) -> Asked
         and method != b"HEAD"
         and not received.cors
         and not rules.mask_token,
-        request_id=received.request_id,
     )
+    return Asked(meaning, start, received.request_id)
 
 
 def again(asked: Asked, block: bytes) -> Asked | None:
@@ -154,53 +165,39 @@ def again(asked: Asked, block: bytes) -> Asked | None:
     None unless the two differ in nothing but values that mean nothing to us: ``read`` and ``ask``
     then have to be asked, and would have said the same as this.
     """
-    received = reread(block, asked.received)
+    meaning = asked.meaning
+    received = reread(block, meaning.received)
     if received is None or not asked.start:
         return None
-    return Asked(
-        asked.method,
-        asked.target,
-        received,
-        asked.line,
-        asked.line + received.fields,
-        None,
-        b"",
-        asked.repeatable,
-        asked.to_head,
-        asked.plain,
-        received.request_id,
-    )
+    start = meaning.line + received.fields
+    return Asked(replace(meaning, received=received), start, received.request_id)
 
 
 def pattern(asked: Asked, line: bytes) -> Pattern | None:
     """Return the heads that mean what *asked* does, whose request line was *line*, if any."""
-    memory = asked.received.memory
-    return memory.pattern(line, asked.line) if asked.start and isinstance(memory, Memory) else None
+    meaning = asked.meaning
+    memory = meaning.received.memory
+    if not asked.start or not isinstance(memory, Memory):
+        return None
+    return memory.pattern(line, meaning.line)
 
 
 def varied(asked: Asked, pattern: Pattern, data: bytes) -> tuple[Asked, int] | None:
     """
     Return what the head that *data* begins with asks for, and its length.
 
-    None unless it is of the *pattern* that *asked* gave: then this is what ``again`` says.
+    None unless it is of the *pattern* that *asked* gave: then this is what ``again`` says, but that
+    what was received stands for all heads of the pattern: its own values are those of another.
     """
-    found = pattern.received.match(data)
-    if found is None:
+    if not data.startswith(pattern.before):
+        return None
+    found = pattern.values.match(data, len(pattern.before))
+    if found is None or not data.startswith(pattern.after, found.end()):
         return None
     values = found.groups()
-    return Asked(
-        asked.method,
-        asked.target,
-        asked.received,
-        asked.line,
-        pattern.sent % values,
-        None,
-        b"",
-        asked.repeatable,
-        asked.to_head,
-        asked.plain,
-        values[pattern.id_at] if pattern.id_at >= 0 else asked.request_id,
-    ), found.end()
+    request_id = values[pattern.id_at] if pattern.id_at >= 0 else asked.request_id
+    length = found.end() + len(pattern.after)
+    return Asked(asked.meaning, pattern.sent % values, request_id), length
 
 
 def _check(method: bytes, wanted: bytes, received: Received, rules: Rules) -> None:

@@ -75,12 +75,13 @@ def of_request(facts: Facts, *, show: Show, hide: Hide) -> list[Span]:
         at, method, target, status, _, duration, _, _,
         _, _, error, client, _, detail, place,
     ) = facts  # fmt: skip
-    asked, parent = place.asked, place.parent
+    meaning, parent = place.meaning, place.parent
     began = at - duration
     state = parent.state if parent else b""
     brief = len(target) <= _LONGEST_REMEMBERED
     describe = _received if brief else _received.__wrapped__
-    name, received = describe(method, target, asked.received.host, asked.received.minor, show)
+    host, minor = meaning.received.host, meaning.received.minor
+    name, received = describe(method, target, host, minor, show)
     answered = 0 if status == _NOTHING_SENT and error == _LEFT else status
     found = [
         Span(
@@ -100,7 +101,7 @@ def of_request(facts: Facts, *, show: Show, hide: Hide) -> list[Span]:
     ]
     if place.attempts:
         locate = _sent if brief else _sent.__wrapped__
-        sent = locate(method, asked.line, place.base.scheme, place.base.authority, show)
+        sent = locate(method, meaning.line, place.base.scheme, place.base.authority, show)
         before = began - place.started
     for resent, attempt in enumerate(place.attempts):
         attributes = {

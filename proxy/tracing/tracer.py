@@ -21,12 +21,12 @@ class Tracer:
     def begin(self, asked: Asked, base: Base, started: float) -> Trace:
         """Return the place of a request: in the trace that it came with, or one of its own."""
         # A request that is refused has no head to send; its fields were understood all the same.
-        parent = trace.parent(asked.start or asked.received.fields)
+        parent = trace.parent(asked.start or asked.meaning.received.fields)
         if parent is None:
             trace_id, sampled = self._new_trace()
         else:
             trace_id, sampled = parent.trace_id, self._keeps(parent.trace_id, parent)
-        return Trace(trace_id, self.new_span(), sampled, parent, asked, base, started)
+        return Trace(trace_id, self.new_span(), sampled, parent, asked.meaning, base, started)
 
     def _new_trace(self) -> tuple[bytes, bool]:
         number = self._bits(128) or 1

@@ -22,7 +22,7 @@ from proxy.policy.verdict import ask
 BASE = Base(scheme=b"http", authority=b"127.0.0.1:1")
 RULES = Rules(base=BASE, admission=Admission())
 ASKED = ask(b"GET", b"/x", read(b"Host: a\r\n", minor=1, rules=RULES, local=""), RULES)
-PLACE = Trace(b"a" * 32, b"b" * 16, True, None, ASKED, BASE, 0.0)
+PLACE = Trace(b"a" * 32, b"b" * 16, True, None, ASKED.meaning, BASE, 0.0)
 
 
 def facts(status: int, error: str = "", *place: Trace) -> tuple[Any, ...]:

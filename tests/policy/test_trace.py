@@ -121,6 +121,6 @@ def test_what_is_sent_is_read_as_what_was_meant(sampled: bool, state: bytes) -> 
     Whoever receives our fields finds the trace, this hop's span, the decision and the state.
     """
     parent = Parent(TRACE, SPAN, True, state) if state else None
-    place = Trace(TRACE, b"b" * 16, sampled, parent, asked(), BASE, started=0.0)
+    place = Trace(TRACE, b"b" * 16, sampled, parent, asked().meaning, BASE, started=0.0)
     lines = place.field_lines(b"c" * 16)
     assert trace.parent(b"GET / HTTP/1.1\r\n" + lines) == Parent(TRACE, b"c" * 16, sampled, state)

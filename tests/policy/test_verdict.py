@@ -418,14 +418,14 @@ def test_a_plain_request_owes_its_answer_nothing() -> None:
     """
     Not a HEAD, no page, no old client, and more may follow.
     """
-    assert verdict.ask(b"GET", b"/a", read(), RULES).plain
+    assert verdict.ask(b"GET", b"/a", read(), RULES).meaning.plain
     for method, received in (
         (b"HEAD", read()),
         (b"GET", read(b"Connection: close")),
         (b"GET", read(minor=0)),
         (b"GET", read(*ASKED, rules=OPENED)),
     ):
-        assert not verdict.ask(method, b"/a", received, RULES).plain
+        assert not verdict.ask(method, b"/a", received, RULES).meaning.plain
 
 
 def test_what_is_sent_is_itself_a_head_that_is_read_alike() -> None:
