@@ -48,6 +48,8 @@ def demo() -> Iterator[subprocess.Popen[str]]:
 
 def hold(sock: socket.socket, port: int) -> None:
     """Have *sock* listen at *port*, unless somebody else does so for good, which is as good."""
+    # Connections of an earlier demo may linger in TIME_WAIT.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -185,8 +187,6 @@ def test_a_taken_port_is_told_and_another_one_used() -> None:
     With 8080 taken the demo runs on a free port, and says so.
     """
     with socket.socket() as holder:
-        # Connections of an earlier demo may linger in TIME_WAIT.
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         hold(holder, 8080)
         with demo() as process:
             said = introduction(process)
@@ -207,8 +207,7 @@ async def test_a_port_that_is_taken_in_the_last_moment_is_given_up() -> None:
         async def late(environ: Mapping[str, str]) -> AsyncIterator[Running]:
             asked.append(environ["BEARER_PROXY_LISTEN_ADDRESS"])
             if asked[-1].endswith(":8080"):
-                thief.bind(("127.0.0.1", 8080))
-                thief.listen()
+                hold(thief, 8080)
                 raise OSError("address already in use")
             async with serving(environ) as running:
                 yield running

@@ -6,6 +6,7 @@ import zlib
 from asyncio import StreamReader, StreamWriter
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 PATIENCE_SECONDS = 20.0
 PIECES = 5
@@ -24,15 +25,24 @@ class Upstream:
         self.tokens: set[bytes] = set()
         self.url = ""
         self._server: asyncio.Server
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
 
-    def stop(self) -> None:
-        """Listen no more."""
+    async def stop(self) -> None:
+        """Listen no more, and close what is open."""
         self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _begin(self, reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
@@ -48,7 +58,11 @@ class Upstream:
                         b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(said) + said
                     )
         except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # it is over, as it is by being cancelled
+        finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _body(self, reader: StreamReader, fields: dict[bytes, bytes]) -> bytes | None:
         if length := fields.get(b"content-length"):
