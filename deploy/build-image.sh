@@ -7,7 +7,7 @@
 #
 #   apt-get install buildah debootstrap
 #
-# and a base of Debian 12 with its Python 3.11 is made by debootstrap (once; about 40 seconds).
+# and a base of Debian 13 with its Python 3.13 is made by debootstrap (once; about 40 seconds).
 #
 # Environment:
 #   ENGINE         docker or buildah; whichever works unless given
@@ -21,20 +21,20 @@ cd "$(dirname "$0")/.."
 name=${1:-bearer-proxy}
 engine=${ENGINE:-$(docker info >/dev/null 2>&1 && echo docker || echo buildah)}
 read -ra flags <<<"${BUILD_FLAGS:-}"
-bookworm=localhost/python-base:3.11-bookworm
+trixie=localhost/python-base:3.13-trixie
 
 buildah() { command buildah --storage-driver "${STORAGE_DRIVER:-vfs}" "$@"; }
 
 # The base that stands in for python:*-slim where no registry of images is within reach.
-make_bookworm() (
+make_trixie() (
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
-        bookworm "$scratch/root" >"$scratch/log" || { tail -n 20 "$scratch/log" >&2; exit 1; }
+        trixie "$scratch/root" >"$scratch/log" || { tail -n 20 "$scratch/log" >&2; exit 1; }
     rm -rf "$scratch"/root/var/cache/apt/archives/*.deb "$scratch"/root/var/lib/apt/lists/*
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$scratch/root" / >/dev/null
-    buildah commit --quiet --rm "$container" "$bookworm" >/dev/null
+    buildah commit --quiet --rm "$container" "$trixie" >/dev/null
 )
 
 # What `docker run --read-only` does, from the image's own metadata: environment, user, entry point.
@@ -64,11 +64,11 @@ docker)
     docker image inspect --format "$name: {{.Size}} bytes" "$name"
     ;;
 buildah)
-    if [ -z "${BASE:-}" ] && ! buildah inspect --type image "$bookworm" >/dev/null 2>&1; then
-        make_bookworm
+    if [ -z "${BASE:-}" ] && ! buildah inspect --type image "$trixie" >/dev/null 2>&1; then
+        make_trixie
     fi
     # Docker's image format: OCI's has no HEALTHCHECK.
-    buildah build --format docker --isolation chroot --build-arg "BASE=${BASE:-$bookworm}" \
+    buildah build --format docker --isolation chroot --build-arg "BASE=${BASE:-$trixie}" \
         "${flags[@]}" --tag "$name" .
     run_read_only demo --check
     buildah images --format "$name: {{.Size}}" "$name"
