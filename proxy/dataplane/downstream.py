@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import cast
 
 from proxy.dataplane import ends, faults, flow, referee
@@ -53,6 +54,7 @@ class Downstream(asyncio.Protocol):
         "_user",
         "gate",
         "peer",
+        "write",
     )
 
     def __init__(self, plane: Plane) -> None:
@@ -60,6 +62,9 @@ class Downstream(asyncio.Protocol):
         self._plane = plane
         # Connection.
         self._transport: asyncio.Transport
+        # Sends bytes; ``Exchange.client_is_full`` is called when that is too much for now. It is
+        # the transport's own, as every answer is sent by it.
+        self.write: Callable[[bytes], None]
         self.gate: Gate
         self.peer = ""  # who asks: the address, and the caller's name if it has shown one
         self._address = ""
@@ -101,6 +106,7 @@ class Downstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn the transport, and between which addresses it runs."""
         self._transport = cast(asyncio.Transport, transport)
+        self.write = self._transport.write
         self.gate = Gate(transport)
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if isinstance(peer, tuple):
@@ -297,10 +303,6 @@ class Downstream(asyncio.Protocol):
             self.gate.close(flow.AHEAD)
 
     # Asked by the exchange.
-
-    def write(self, data: bytes) -> None:
-        """Send *data*; ``Exchange.client_is_full`` is called when that is too much for now."""
-        self._transport.write(data)
 
     def write_eof(self) -> bool:
         """Pass on a tunnel's end; True while the client's own half goes on."""

@@ -53,6 +53,7 @@ class Upstream(asyncio.Protocol):
         "requests",
         "send_via",
         "tunnelling",
+        "write",
     )
 
     def __init__(self, name: str, forget: Callable[["Upstream"], None], send_via: bool) -> None:
@@ -62,6 +63,9 @@ class Upstream(asyncio.Protocol):
         self._forget = forget
         self._poll: select.poll | None = None
         self._transport: asyncio.Transport
+        # Sends bytes; ``Exchange.upstream_is_full`` is called when that is too much for now. It is
+        # the transport's own, as every request is sent by it.
+        self.write: Callable[[bytes], None]
         self.gate: Gate
         self.requests = 0
         self._remote = ""
@@ -112,11 +116,7 @@ class Upstream(asyncio.Protocol):
         """Belong to *exchange* and send its *first* bytes."""
         self.exchange = exchange
         self.requests += 1
-        self._transport.write(first)
-
-    def write(self, data: bytes) -> None:
-        """Send *data*; ``Exchange.upstream_is_full`` is called when that is too much for now."""
-        self._transport.write(data)
+        self.write(first)
 
     def write_eof(self) -> bool:
         """Say that nothing more will be sent (in a tunnel); True while more may be received."""
@@ -152,6 +152,7 @@ class Upstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn the transport."""
         self._transport = cast(asyncio.Transport, transport)
+        self.write = self._transport.write
         self.gate = Gate(transport)
 
     def data_received(self, data: bytes) -> None:

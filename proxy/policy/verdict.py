@@ -189,15 +189,15 @@ def varied(asked: Asked, pattern: Pattern, data: bytes) -> tuple[Asked, int] | N
     None unless it is of the *pattern* that *asked* gave: then this is what ``again`` says, but that
     what was received stands for all heads of the pattern: its own values are those of another.
     """
-    if not data.startswith(pattern.before):
+    before, after, id_at = pattern.before, pattern.after, pattern.id_at
+    if not data.startswith(before):
         return None
-    found = pattern.values.match(data, len(pattern.before))
-    if found is None or not data.startswith(pattern.after, found.end()):
+    found = pattern.values.match(data, len(before))
+    if found is None or not data.startswith(after, end := found.end()):
         return None
     values = found.groups()
-    request_id = values[pattern.id_at] if pattern.id_at >= 0 else asked.request_id
-    length = found.end() + len(pattern.after)
-    return Asked(asked.meaning, pattern.sent % values, request_id), length
+    request_id = asked.request_id if id_at < 0 else values[id_at]
+    return Asked(asked.meaning, pattern.sent % values, request_id), end + len(after)
 
 
 def _check(method: bytes, wanted: bytes, received: Received, rules: Rules) -> None:
