@@ -126,6 +126,13 @@ def _mode_document(mode: str, samples: Samples) -> dict[str, Any]:
     }
 
 
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return "the system"
+
+
 def machine() -> dict[str, Any]:
     """Return what a reader needs to know of machine and programs to judge the figures."""
     cpu = Path("/proc/cpuinfo").read_text("utf-8", "replace")
@@ -135,7 +142,8 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         # A distribution builds its own with a profile, which makes a fifth of our part.
-        "python": f"{platform.python_version()}{' of the system' * (sys.base_prefix == '/usr')}",
+        "python": platform.python_version()
+        + (f" of {_distribution()}" if sys.base_prefix == "/usr" else ""),
         "nginx": _first_line("nginx", "-v"),
         "haproxy": _first_line("haproxy", "-v"),
         "envoy": _first_line("envoy", "--version").rpartition("version: ")[2],  # without its path
