@@ -104,9 +104,14 @@ def kind_of(name: bytes) -> Kind:
     return kind if plain or kind is Kind.END_TO_END else Kind.FORGEABLE
 
 
+# What most clients send: a set of its own for every connection that remembers it is 216 bytes.
+_KEEP_ALIVE = frozenset((b"keep-alive",))
+
+
 def nominated(connection: list[bytes]) -> frozenset[bytes]:
     """Return the options of all Connection values: fields for this hop alone, or its handling."""
-    return frozenset(option for value in connection for option in options(value))
+    found = frozenset(option for value in connection for option in options(value))
+    return _KEEP_ALIVE if found == _KEEP_ALIVE else found
 
 
 def acceptable_request_id(value: bytes) -> bool:
