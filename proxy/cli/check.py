@@ -29,9 +29,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _offline(loaded: Loaded) -> int:
-    from proxy import app
+    from proxy.app import online
 
-    if problem := app.start_problem(loaded):
+    if problem := online.start_problem(loaded):
         sys.stderr.write(f"bearer-proxy: {problem}\n")
         return 1
     write(summary(loaded))
@@ -39,10 +39,10 @@ def _offline(loaded: Loaded) -> int:
 
 
 def _online(loaded: Loaded) -> int:
-    from proxy import app
+    from proxy.app import online
 
     write(summary(loaded))
-    return app.check_online(loaded, write)
+    return online.check_online(loaded, write)
 
 
 def summary(loaded: Loaded) -> str:

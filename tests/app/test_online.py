@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from proxy import app
+from proxy.app import online
 from proxy.demo.threaded import ThreadedDemoAPI
 from proxy.settings import load
 
@@ -63,7 +63,7 @@ def check(environment: dict[str, str], *, gone: str = "") -> tuple[int, str, dic
     if gone:
         Path(environment[gone]).unlink()
     lines: list[str] = []
-    code = app.check_online(loaded, lines.append)
+    code = online.check_online(loaded, lines.append)
     outcomes, said = "", {}
     for line in lines:
         assert line.isascii()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.app import start_problem
+from proxy.app.online import start_problem
 from proxy.demo.threaded import ThreadedDemoAPI
 from proxy.settings import load
 from tests.dataplane.rig import Rig, Setup, get, lines_of, ok
