@@ -17,7 +17,7 @@ from aiohttp import web
 
 from proxy.admin import answers
 from proxy.admin.connections import waiting_for_client
-from proxy.admin.view import Console, Refusal
+from proxy.admin.console import Console, Refusal
 
 _log = structlog.get_logger()
 _FORM = "application/x-www-form-urlencoded"

@@ -7,14 +7,14 @@ However many look, the parts are rendered once for each moment; nobody looking c
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from time import monotonic
 
 from aiohttp import web
 
 from proxy.admin import answers
 from proxy.admin.connections import BOUNDS, waiting_for_client
-from proxy.admin.page import rendered
-from proxy.admin.view import Console
+from proxy.admin.console import Console
 
 # Every second, because a countdown is on the page; sooner when something happens, but not for each
 # of a thousand requests.
@@ -22,6 +22,12 @@ _BEAT_SECONDS = 1.0
 _LEAST_SECONDS = 0.1
 # The other half of the connections is for whoever asks for the page, or for health.
 _VIEWERS = BOUNDS.most // 2
+
+
+def prepare(console: Console) -> None:
+    """Import all that the page of *console* takes, which most proxies are never asked for."""
+    import_module("proxy.admin.page")
+    console.prepare()
 
 
 class Live:
@@ -44,6 +50,7 @@ class Live:
         )
         await response.prepare(request)
         news = asyncio.Event()
+        await asyncio.to_thread(prepare, self._console)
         self._join(news)
         try:
             await self._feed(request, response, news)
@@ -77,6 +84,8 @@ class Live:
             news.clear()
 
     def _parts(self) -> Mapping[str, str]:
+        from proxy.admin.page import rendered
+
         now = monotonic()
         if now - self._rendered_at >= _LEAST_SECONDS / 2:
             self._rendered = rendered(self._console.view())

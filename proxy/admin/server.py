@@ -13,8 +13,8 @@ from aiohttp import web
 from proxy.admin import actions, answers, probes, scrape, status
 from proxy.admin.address import join, split
 from proxy.admin.connections import BOUNDS, Bounds, Connections, attended
+from proxy.admin.console import Console
 from proxy.admin.guard import HostRule, guard, known_here, known_nearby
-from proxy.admin.view import Console
 from proxy.admin.vitals import Vitals
 from proxy.metrics import Exposition
 

@@ -6,10 +6,8 @@ The composition root fills it in; nothing here is computed from anything else. T
 query value in it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from proxy.metrics import Tick
 
@@ -161,35 +159,3 @@ class View:
     upstream: UpstreamCard
     configuration: ConfigurationCard
     process: ProcessCard
-
-
-class Refusal(Exception):
-    """An action that can't be done; the text says why, for the person who asked."""
-
-
-class Console(Protocol):
-    """What the admin listener sees of the running proxy, and what it can have done."""
-
-    def view(self) -> View:
-        """Return the state of now."""
-        ...
-
-    def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have *call* run when something worth showing at once has changed, until cancelled."""
-        ...
-
-    def refresh(self) -> str:
-        """Ask for a new token now; return what was done. Refusal if that is held off."""
-        ...
-
-    def drain(self) -> str:
-        """Take no more requests, for good; return what was done."""
-        ...
-
-    def quit(self) -> str:
-        """Drain, then end the process; return what was done."""
-        ...
-
-    async def reload(self) -> str:
-        """Read the configuration again; return what was done. Refusal if it can't be used."""
-        ...

@@ -1,16 +1,21 @@
 """What the admin listener may see and have done: ``admin.view.Console`` over the running proxy."""
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
-from proxy.admin.view import Refusal, View
+from proxy.admin.console import Refusal
 from proxy.admin.words import countdown
-from proxy.app.view import Viewer
 from proxy.tokens import Tokens
+
+if TYPE_CHECKING:
+    from proxy.admin.view import View
+    from proxy.app.view import Viewer
 
 
 class AppConsole:
     """
-    Looks through *viewer* and acts on *tokens*; *listen* tells the addresses bound.
+    Looks through what *viewer* returns, which is asked for when somebody first looks, and acts on
+    *tokens*; *listen* tells the addresses bound.
 
     *begin_drain* starts a drain and returns. ``on_quit`` and ``on_reload`` are set by whoever owns
     the process and its configuration; without them those actions are refused.
@@ -18,7 +23,7 @@ class AppConsole:
 
     def __init__(
         self,
-        viewer: Viewer,
+        viewer: "Callable[[], Viewer]",
         tokens: Tokens,
         *,
         listen: Callable[[], list[str]],
@@ -31,9 +36,13 @@ class AppConsole:
         self.on_quit: Callable[[], None] | None = None
         self.on_reload: Callable[[], Awaitable[str]] | None = None
 
-    def view(self) -> View:
+    def prepare(self) -> None:
+        """Import what ``view`` needs."""
+        self._viewer()
+
+    def view(self) -> "View":
         """Return the state of now."""
-        return self._viewer.look(self._tokens.snapshot(), tuple(self._listen()))
+        return self._viewer().look(self._tokens.snapshot(), tuple(self._listen()))
 
     def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have *call* run whenever the token's life takes a turn, until cancelled."""

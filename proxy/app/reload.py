@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from proxy.admin.view import Refusal
+from proxy.admin.console import Refusal
 from proxy.app import compose
 from proxy.app.compose import StartError
 from proxy.app.secret import ProtectedSecret
@@ -297,7 +297,6 @@ class Reloader:
         running.output.follow(settings.log.level)
         running.access_log.follow(settings.log.access)
         running.recent.resize(settings.admin.recent_requests)
-        running.viewer.loaded = found.loaded
         for warning in found.loaded.warnings:
             if warning not in known:
                 _log.warning("configuration.questionable", message=warning)

@@ -20,7 +20,6 @@ from proxy.app.carrier import Carrier, Entrance
 from proxy.app.compose import StartError
 from proxy.app.console import AppConsole
 from proxy.app.journal import LATER_SECONDS, Journal, TracedJournal
-from proxy.app.view import Viewer
 from proxy.app.vitals import AppVitals, RefreshWatch, Reload, duration, readings
 from proxy.dataplane import Exchange, Listener, Plane, Pool, Route, traced_by
 from proxy.log import AccessLog, Output
@@ -35,6 +34,7 @@ from proxy.tokens import Outcome
 if TYPE_CHECKING:
     from proxy.app.fleet import Fleet, Manner
     from proxy.app.tracing import Tracing
+    from proxy.app.view import Viewer
 
 _log = structlog.get_logger()
 
@@ -74,18 +74,11 @@ class Running:
             self._readings,
             version=__version__,
         )
-        self._traffic = Traffic(self.counts, now=time.time())
-        self.viewer = Viewer(
-            loaded,
-            self.plane,
-            self.recent,
-            self._traffic,
-            self.reload,
-            settle=self.journal.flush,
-            workers=(lambda: fleet.pids) if fleet else tuple,
-        )
+        self._started_at = time.time()
+        self._traffic = Traffic(self.counts, now=self._started_at)
+        self._looked_through: Viewer | None = None
         self.console = AppConsole(
-            self.viewer, self.tokens, listen=lambda: self.addresses, begin_drain=self._begin_drain
+            self._viewer, self.tokens, listen=lambda: self.addresses, begin_drain=self._begin_drain
         )
         self._listener: Entrance = (
             self.fleet.entrance if self.fleet else Listener(cast(Plane, self.plane))
@@ -104,6 +97,23 @@ class Running:
         from proxy.app.tracing import tracing
 
         return tracing(self.settings, os.environ)
+
+    def _viewer(self) -> "Viewer":
+        if self._looked_through is None:
+            from proxy.app.view import Viewer
+
+            fleet = self.fleet
+            self._looked_through = Viewer(
+                lambda: self.loaded,
+                self.plane,
+                self.recent,
+                self._traffic,
+                self.reload,
+                settle=self.journal.flush,
+                workers=(lambda: fleet.pids) if fleet else tuple,
+                started_at=self._started_at,
+            )
+        return self._looked_through
 
     def _accounts(self) -> tuple[AccessLog, Journal]:
         policy, output = self.settings.log.access, self.output

@@ -1,7 +1,6 @@
 """From the running parts to what the status page shows of them."""
 
 import platform
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,14 +26,14 @@ _A_FEW = 3
 
 class Viewer:
     """
-    Makes the View; *loaded* is replaced when another configuration is in force.
+    Makes the View; *loaded* returns the configuration in force.
 
     *settle* is called first, so that what is seen is the state of now.
     """
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: Callable[[], Loaded],
         plane: Carrier,
         recent: Recent,
         traffic: Traffic,
@@ -42,20 +41,21 @@ class Viewer:
         *,
         settle: Callable[[], None] = lambda: None,
         workers: Callable[[], Sequence[int]] = tuple,
+        started_at: float,
     ) -> None:
-        self.loaded = loaded
+        self._loaded = loaded
         self._plane = plane
         self._recent = recent
         self._traffic = traffic
         self._reload = reload
         self._settle = settle
         self._workers = workers
-        self._started_at = time.time()
+        self._started_at = started_at
 
     def look(self, snapshot: Snapshot, listen: tuple[str, ...]) -> View:
         """Return the state of now; *listen* are the addresses bound."""
         self._settle()
-        settings = self.loaded.settings
+        settings = self._loaded().settings
         load, pool = self._plane.load(), self._plane.route.pool
         upstream = self._upstream()
         return View(
@@ -121,7 +121,7 @@ class Viewer:
         return Verdict(
             Level.OK,
             f"Ready. Requests to {_urls(listen)} reach {upstream.url} as client"
-            f" {self.loaded.settings.token.client_id}.",
+            f" {self._loaded().settings.token.client_id}.",
         )
 
     def _failing(self, now: float) -> str:
@@ -139,7 +139,7 @@ class Viewer:
             at, error = pool.last_error
             trouble = view.UpstreamTrouble(at, error.code, error.detail, error.proxy_status)
         return view.UpstreamCard(
-            url=self.loaded.settings.upstream.url,
+            url=self._loaded().settings.upstream.url,
             remote=seen.remote if seen else "",
             tls_version=seen.tls_version if seen else "",
             certificate_expires_at=seen.certificate_expires_at if seen else None,
@@ -156,9 +156,9 @@ class Viewer:
     def _configuration(self) -> view.ConfigurationCard:
         return view.ConfigurationCard(
             settings=tuple(
-                view.Setting(row.key, row.shown, row.source) for row in rows(self.loaded)
+                view.Setting(row.key, row.shown, row.source) for row in rows(self._loaded())
             ),
-            warnings=self.loaded.warnings,
+            warnings=self._loaded().warnings,
             loaded_at=self._reload.at,
             reload_problem=self._reload.problem,
         )

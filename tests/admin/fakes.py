@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from proxy.admin.console import Refusal
 from proxy.admin.view import (
     Attempt,
     ConfigurationCard,
     Level,
     ListedRequest,
     ProcessCard,
-    Refusal,
     Setting,
     TokenCard,
     TrafficCard,
@@ -180,6 +180,9 @@ class Desk:
         self.refusal = ""
         self.watchers: list[Callable[[], None]] = []
         self.unwatched = asyncio.Event()
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
 
     def view(self) -> View:
         """Return what the test says."""

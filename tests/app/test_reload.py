@@ -17,7 +17,7 @@ import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from proxy.admin.view import Refusal
+from proxy.admin.console import Refusal
 from proxy.app.reload import Reloader, reloading
 from proxy.app.serving import Running, serving
 from proxy.dataplane import Plane

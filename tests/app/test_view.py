@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.admin.view import Level, Refusal, Verdict
+from proxy.admin.console import Refusal
+from proxy.admin.view import Level, Verdict
 from proxy.app import compose
 from proxy.app.console import AppConsole
 from proxy.app.journal import Journal
@@ -84,7 +85,9 @@ class Scene:
         self.recent = Recent(100)
         self.reload = Reload(NOW - 60)
         traffic = Traffic(self.counts, now=NOW)
-        self.viewer = Viewer(self.loaded, self.plane, self.recent, traffic, self.reload)
+        self.viewer = Viewer(
+            lambda: self.loaded, self.plane, self.recent, traffic, self.reload, started_at=NOW
+        )
 
     def verdict(self, snapshot: Snapshot = HEALTHY) -> Verdict:
         """Return what the page would say."""
@@ -285,7 +288,7 @@ async def test_actions_that_nobody_can_do_are_refused(scene: Scene) -> None:
     """
     begun: list[str] = []
     console = AppConsole(
-        scene.viewer,
+        lambda: scene.viewer,
         scene.tokens,
         listen=lambda: list(LISTEN),
         begin_drain=lambda: begun.append("drain"),
