@@ -24,8 +24,9 @@ from proxy.policy.headers import Kind
 _REQUEST_ID = b"x-request-id:"
 # A client that varies more than an id, a trace or a signature is not worth remembering.
 _MOST = 8
-# A value and the end of its line. Atomic: what does not fit as a whole does not fit in part.
-_LINE_OF = rb"(?>[ \t]*(%b)[ \t]*\r\n)"
+# A value and the end of its line. Atomic: what does not fit as a whole does not fit in part. So is
+# the white space: all of it that could be before a value or behind none would take its square.
+_LINE_OF = rb"(?>[ \t]*+(%b)[ \t]*+\r\n)"
 _VALUE = _LINE_OF % message.BARE_VALUE
 _ID = _LINE_OF % headers.REQUEST_ID
 
