@@ -211,14 +211,15 @@ class Downstream(asyncio.Protocol):
                 data = data[2:]  # RFC 9112 section 2.2: one empty line before a request is ignored
                 known = 0
             head_bytes = self._plane.limits.head_bytes
-            again = self._again(data)
-            if again is not None:
-                data, known = self._begin(again[0], data[again[1] :]), 0
-                continue
+            # First of all, and only where it can be new: a head may come in drops.
             end = data.find(b"\r\n\r\n", known - 3 if known > 3 else 0, head_bytes)
             if end < 0:
                 self._wait_for_head(data, known)
                 return
+            again = self._again(data)
+            if again is not None:
+                data, known = self._begin(again[0], data[again[1] :]), 0
+                continue
             try:
                 asked = self._understand(data[: end + 4])
             except (Malformed, ProxyError) as why:
@@ -235,8 +236,7 @@ class Downstream(asyncio.Protocol):
             return None
         if data.startswith(self._head):
             return asked, len(self._head)
-        found = None if pattern is None else verdict.varied(asked, pattern, data)
-        return None if found is None or found[1] > self._plane.limits.head_bytes else found
+        return None if pattern is None else verdict.varied(asked, pattern, data)
 
     def _begin(self, asked: Asked, rest: bytes) -> bytes:
         """Begin the request; return what is not of it in the *rest* that came with its head."""

@@ -7,6 +7,7 @@ tests are what holds the two ways together: every answer is compared with itself
 
 import asyncio
 import re
+from time import process_time
 
 import pytest
 
@@ -260,6 +261,26 @@ async def test_heads_that_differ_in_values_are_each_sent_with_their_own(
         assert await upstream.take(6) == b"body-%d" % n
         upstream.send(ok(b"x"))
         assert values(await own_answer(client), b"X-Request-Id") == [b"id-%d" % n]
+
+
+async def test_a_value_that_comes_in_drops_is_looked_at_once(start: Start) -> None:
+    """
+    A drop costs what is new in it: looking at 60 KB again for each took a hundred times as long.
+    """
+    rig = await start(Setup())
+    client, upstream = await rig.ask(get(b"/", b"X-A: 0"))
+    for n in range(1, 4):
+        await upstream.head()
+        upstream.send(ok(b"x"))
+        await own_answer(client)
+        client.send(get(b"/", b"X-A: %d" % n) if n < 3 else get(b"/", b"X-A: ")[:-4])
+    begun = process_time()
+    for _ in range(3000):
+        client.send(b" a" * 10)
+        await _turns()
+    assert process_time() - begun < 1
+    client.send(b"\r\n\r\n")
+    assert len(await upstream.head()) > 60_000
 
 
 async def test_a_value_that_makes_the_head_too_long_is_refused_as_ever(start: Start) -> None:
