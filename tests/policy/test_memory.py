@@ -1,7 +1,5 @@
 """A block remembered line by line says what reading it afresh says."""
 
-from time import process_time
-
 from proxy.policy import reading, verdict
 from tests.each import each
 from tests.policy.heads import LINE, ask, head, read
@@ -100,10 +98,11 @@ def test_what_is_not_of_the_pattern_is_read_afresh(other: bytes) -> None:
     assert verdict.varied(known, pattern, b"") is None
 
 
-@each("value", [b" " * 60_000 + b"\x01", b" " * 60_000, b"a" + b" " * 60_000 + b"\x01"])
+@each("value", [b" " * 2_000_000 + b"\x01", b" " * 2_000_000, b"a" + b" " * 2_000_000 + b"\x01"])
 def test_white_space_buys_no_time(value: bytes) -> None:
     """
-    Matching is linear: spaces by the thousand with no value behind them took seconds once.
+    Matching is linear, or this would not end: 60 KB of spaces with no value behind them took
+    seconds once, and this takes a thousand times as long with the square.
     """
     received = read(b"Host: localhost\r\nX-A: 1\r\n")
     assert received is not None
@@ -112,9 +111,7 @@ def test_white_space_buys_no_time(value: bytes) -> None:
     pattern = verdict.pattern(known, LINE)
     assert pattern is not None
     unended = head(b"Host: localhost\r\nX-A: ").removesuffix(b"\r\n") + value
-    begun = process_time()
     assert verdict.varied(known, pattern, unended) is None
-    assert process_time() - begun < 0.5
 
 
 def test_who_varies_nearly_everything_is_not_remembered() -> None:
