@@ -50,9 +50,9 @@ class Live:
         )
         await response.prepare(request)
         news = asyncio.Event()
-        await asyncio.to_thread(prepare, self._console)
-        self._join(news)
+        self._join(news)  # before anything is waited for: the next one counts who is here
         try:
+            await asyncio.to_thread(prepare, self._console)
             await self._feed(request, response, news)
         except ConnectionError:
             pass  # the viewer has left

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy.admin import server
+from proxy.admin.connections import BOUNDS
 from proxy.admin.sections import SECTIONS
 from proxy.admin.view import Level, Verdict
 from tests.admin.fakes import A_VIEW, Desk, ask
@@ -72,6 +74,24 @@ async def test_two_viewers_see_the_same(admin: str, desk: Desk) -> None:
     """
     async with watching(admin) as first, watching(admin) as second:
         assert await event(first) == await event(second)
+
+
+async def test_of_many_that_come_at_once_half_a_listener_may_look(admin: str) -> None:
+    """
+    The other half of its connections is for whoever asks for the page, or for health.
+    """
+    host, _, port = admin.rpartition(":")
+    seen: Counter[bytes] = Counter()
+    async with AsyncExitStack() as stack:
+        clients = [await asyncio.open_connection(host, int(port)) for _ in range(BOUNDS.most - 1)]
+        for _, writer in clients:
+            stack.push_async_callback(writer.wait_closed)
+            stack.callback(writer.close)
+            writer.write(f"GET /events HTTP/1.1\r\nHost: {admin}\r\n\r\n".encode())
+        for reader, _ in clients:
+            seen[(await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]] += 1
+        assert (await ask(admin, "/livez")).status == 200
+    assert seen == {b"200": BOUNDS.most // 2, b"503": BOUNDS.most // 2 - 1}
 
 
 async def test_nobody_looking_costs_nothing(admin: str, desk: Desk) -> None:
