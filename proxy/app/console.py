@@ -1,4 +1,4 @@
-"""What the admin listener may see and have done: ``admin.view.Console`` over the running proxy."""
+"""What the admin listener may see and have done: the ``Console`` over the running proxy."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
