@@ -1,8 +1,21 @@
 """A block remembered line by line says what reading it afresh says."""
 
 from proxy.policy import reading, verdict
+from proxy.policy.memory import Pattern
+from proxy.policy.verdict import Asked
 from tests.each import each
 from tests.policy.heads import LINE, ask, head, read
+
+
+def learned(block: bytes) -> tuple[Asked, Pattern]:
+    """Return what two blocks ask for that differ in a number, and the pattern that they give."""
+    received = read(block % 1)
+    assert received is not None
+    known = verdict.again(ask(received), block % 2)
+    assert known is not None
+    pattern = verdict.pattern(known, LINE)
+    assert pattern is not None
+    return known, pattern
 
 
 def test_another_value_of_a_plain_field_takes_the_short_way() -> None:
@@ -87,12 +100,7 @@ def test_what_is_not_of_the_pattern_is_read_afresh(other: bytes) -> None:
     """
     A value that has to be looked at, another field, a line more or less.
     """
-    received = read(b"Host: localhost\r\nX-Request-Id: id-1\r\nX-A: 1\r\n")
-    assert received is not None
-    known = verdict.again(ask(received), b"Host: localhost\r\nX-Request-Id: id-2\r\nX-A: 1\r\n")
-    assert known is not None
-    pattern = verdict.pattern(known, LINE)
-    assert pattern is not None
+    known, pattern = learned(b"Host: localhost\r\nX-Request-Id: id-%d\r\nX-A: 1\r\n")
     assert verdict.varied(known, pattern, head(other)) is None
     assert verdict.varied(known, pattern, head(b"")) is None
     assert verdict.varied(known, pattern, b"") is None
@@ -104,12 +112,7 @@ def test_white_space_buys_no_time(value: bytes) -> None:
     Matching is linear, or this would not end: 60 KB of spaces with no value behind them took
     seconds once, and this takes a thousand times as long with the square.
     """
-    received = read(b"Host: localhost\r\nX-A: 1\r\n")
-    assert received is not None
-    known = verdict.again(ask(received), b"Host: localhost\r\nX-A: 2\r\n")
-    assert known is not None
-    pattern = verdict.pattern(known, LINE)
-    assert pattern is not None
+    known, pattern = learned(b"Host: localhost\r\nX-A: %d\r\n")
     unended = head(b"Host: localhost\r\nX-A: ").removesuffix(b"\r\n") + value
     assert verdict.varied(known, pattern, unended) is None
 
