@@ -18,10 +18,8 @@ from proxy.dataplane.flow import Gate
 from proxy.dataplane.plane import Plane
 from proxy.errors import ProxyError
 from proxy.policy import answer, callers, message, reading, verdict
-from proxy.policy.memory import Pattern
 from proxy.policy.message import Malformed, TooLarge
-from proxy.policy.reading import Received
-from proxy.policy.verdict import Asked
+from proxy.policy.verdict import Alike, Asked
 
 # How long we listen to a client whose request was refused before it was read whole: closing at
 # once would reset the connection, and the reset may overtake the answer (RFC 9112 section 9.6).
@@ -37,15 +35,13 @@ class Downstream(asyncio.Protocol):
 
     __slots__ = (
         "_address",
+        "_alike",
         "_asked",
         "_buffer",
         "_exchange",
         "_head",
-        "_line",
         "_local",
-        "_pattern",
         "_plane",
-        "_received",
         "_requests",
         "_said_eof",
         "_since",
@@ -73,12 +69,11 @@ class Downstream(asyncio.Protocol):
         self._said_eof = False
         self._requests = 0
         self._until = 0.0  # lingering: what comes is discarded, until then
-        # The connection's last head, its request line by itself, and what it meant: clients repeat
-        # the line now and then, what follows nearly always, or but for some values.
-        self._line = self._head = b""
-        self._received: Received | None = None
+        # The connection's last head, and what it meant: clients repeat its first line now and then,
+        # what follows nearly always, or but for some values.
+        self._head = b""
         self._asked: Asked | None = None
-        self._pattern: Pattern | None = None
+        self._alike: Alike | None = None
         # Request.
         self._buffer = b""
         self._exchange: Exchange | None = None
@@ -137,20 +132,17 @@ class Downstream(asyncio.Protocol):
         """Give bytes to whom they belong: the request in hand, the next one, or nobody."""
         exchange = self._exchange
         if exchange is None:
-            asked = self._asked
-            if asked is None or self._buffer or self._until:
-                self._read_on(data)
-                return
-            if data != self._head:
-                pattern = self._pattern
-                found = None if pattern is None else verdict.varied(asked, pattern, data)
-                if found is None or not found[1] == len(data) <= self._plane.limits.head_bytes:
+            plane, asked = self._plane, self._asked
+            values: tuple[bytes, ...] = ()
+            if data != self._head or self._buffer or asked is None:
+                again = None if self._buffer else self._again(data)
+                if again is None or len(data) > plane.limits.head_bytes:
                     self._read_on(data)
                     return
-                asked = found[0]
+                asked, values = again
             # The last request once more: all that was understood of it holds, but for some values.
             self._requests += 1
-            exchange = self._exchange = self._plane.exchange(self, self._plane, asked)
+            exchange = self._exchange = plane.exchange(self, plane, asked, values)
             exchange.begin()
             return
         if not exchange.body_done:
@@ -216,32 +208,28 @@ class Downstream(asyncio.Protocol):
             if end < 0:
                 self._wait_for_head(data, known)
                 return
-            again = self._again(data)
-            if again is not None:
-                data, known = self._begin(again[0], data[again[1] :]), 0
-                continue
+            head = data[: end + 4]
             try:
-                asked = self._understand(data[: end + 4])
+                asked, values = self._again(head) or (self._understand(head), ())
             except (Malformed, ProxyError) as why:
                 self._refuse(verdict.malformed(why) if isinstance(why, Malformed) else why)
                 return
-            data, known = self._begin(asked, data[end + 4 :]), 0
+            data, known = self._begin(asked, values, data[end + 4 :]), 0
         if data and self._exchange is not None:
             self._wait_with(data)
 
-    def _again(self, data: bytes) -> tuple[Asked, int] | None:
-        """Return what *data* begins with and its length, if it is the last head but for values."""
-        asked, pattern = self._asked, self._pattern
-        if asked is None:
-            return None
-        if data.startswith(self._head):
-            return asked, len(self._head)
-        return None if pattern is None else verdict.varied(asked, pattern, data)
+    def _again(self, head: bytes) -> tuple[Asked, tuple[bytes, ...]] | None:
+        """Return what *head* asks and its values, if it is the last one but for those."""
+        if head == self._head and self._asked is not None:
+            return self._asked, ()
+        alike = self._alike
+        values = None if alike is None else alike.pattern.values(head)
+        return None if alike is None or values is None else (alike, values)
 
-    def _begin(self, asked: Asked, rest: bytes) -> bytes:
+    def _begin(self, asked: Asked, values: tuple[bytes, ...], rest: bytes) -> bytes:
         """Begin the request; return what is not of it in the *rest* that came with its head."""
         self._requests += 1
-        exchange = self._exchange = self._plane.exchange(self, self._plane, asked)
+        exchange = self._exchange = self._plane.exchange(self, self._plane, asked, values)
         if rest and not exchange.body_done:
             rest = exchange.feed(rest)
         if self._exchange is exchange:
@@ -254,30 +242,29 @@ class Downstream(asyncio.Protocol):
 
         Raise Malformed, or the ProxyError of a user whom other rules than at first keep out.
         """
-        line_end = head.find(b"\r\n")
-        line, block = head[:line_end], head[line_end + 2 : -2]
-        asked, received = self._asked, self._received
-        known = verdict.again(asked, block) if asked is not None and line == self._line else None
+        (line, block), (last_line, last_block) = _parted(head), _parted(self._head)
+        asked = self._asked
+        received = None if asked is None else asked.meaning.received
+        known = verdict.again(asked, block) if asked is not None and line == last_line else None
         if known is not None:
-            self._pattern = verdict.pattern(known, line)
+            self._alike = verdict.alike(known, line)
         else:
-            self._pattern = None
+            self._alike = None
             rules = self._plane.route.rules
             method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
             if received is None or minor != received.minor:
                 received = None
-            elif block != self._head[len(self._line) + 2 : -2]:
+            elif block != last_block:
                 received = reading.reread(block, received)
             if received is None:
                 self._check_user()
                 received = reading.read(block, minor=minor, rules=rules, local=self._local)
                 referee.check_request(block, minor=minor, limit=rules.head_fields)
             known = verdict.ask(method, target, received, rules)
-        if known.meaning.received is not self._received:
+        if asked is None or known.meaning.received is not asked.meaning.received:
             name = known.meaning.received.caller
             self.peer = f"{self._address} ({name})" if name else self._address
-        self._line, self._head = line, head
-        self._received, self._asked = known.meaning.received, known
+        self._head, self._asked = head, known
         return known
 
     def _wait_for_head(self, data: bytes, known: int) -> None:
@@ -374,6 +361,7 @@ class Downstream(asyncio.Protocol):
         self._buffer = b""
         if linger and not self._said_eof and not self._transport.is_closing():
             self._until = time.monotonic() + _LINGER_SECONDS
+            self.forget()
             self.gate.open(flow.ANY)
             self._transport.write_eof()
         else:
@@ -381,8 +369,7 @@ class Downstream(asyncio.Protocol):
 
     def forget(self) -> None:
         """Read the next request afresh, though it repeat the last one."""
-        self._line = self._head = b""
-        self._received = self._asked = self._pattern = None
+        self._head, self._asked, self._alike = b"", None, None
 
     def drain(self) -> None:
         """Take no further request; close as soon as nothing is in flight."""
@@ -420,3 +407,9 @@ class Downstream(asyncio.Protocol):
             self._transport.close()
         elif self._asked is not None and now - self._since >= _REMEMBERED_SECONDS:
             self.forget()
+
+
+def _parted(head: bytes) -> tuple[bytes, bytes]:
+    """Return a head's first line and its header block, each without the line end behind it."""
+    line, _, rest = head.partition(b"\r\n")
+    return line, rest[:-2]

@@ -67,17 +67,21 @@ class Exchange(Sending):
         """Tell whether the request is a HEAD, whose answer has no body whatever it says."""
         return self._meaning.to_head
 
-    def attach(self, upstream: "Upstream", head: bytes) -> None:
-        """Send *head* on *upstream*, and whatever of the body has come by now."""
+    def attach(self, upstream: "Upstream", forward: Forward) -> None:
+        """Send *forward* on *upstream*, and whatever of the body has come by now."""
         self._upstream = upstream
         self._moved = True
-        self._sent = time.monotonic()
+        head, values = forward.head, self._values
+        if values:
+            head %= values
+        if not self._asked.request_id:
+            head = b"".join((head, b"X-Request-Id: ", self._request_id, b"\r\n\r\n"))
         if self._pending is not None:
-            head = b"".join([head, *self._pending])
+            head = b"".join((head, *self._pending))
             self._pending = None
-        upstream.start(self, head)
-        if self._downstream.gate.reasons:
             self._downstream.gate.open(flow.NOT_YET_SENT)
+        self._sent = time.monotonic()
+        upstream.start(self, head)
 
     # The answer.
 

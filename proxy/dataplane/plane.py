@@ -176,7 +176,7 @@ class Plane:
     route: Route
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=NoJournal)
-    exchange: "Callable[[Downstream, Plane, Asked], Exchange]" = Exchange
+    exchange: "Callable[[Downstream, Plane, Asked, tuple[bytes, ...]], Exchange]" = Exchange
     draining: bool = False
     connections: set[Swept] = field(default_factory=set)
     retired: list["Pool"] = field(default_factory=list)

@@ -58,13 +58,23 @@ class Sending(ABC):
     # Since the last sweep.
     _moved = False
 
-    def __init__(self, downstream: "Downstream", plane: "Plane", asked: Asked) -> None:
+    def __init__(
+        self,
+        downstream: "Downstream",
+        plane: "Plane",
+        asked: Asked,
+        values: tuple[bytes, ...],
+    ) -> None:
         self._downstream = downstream
         self._plane = plane
         self._route = plane.route  # for good: a reload is for the requests that come after it
         self._asked = asked
         meaning = self._meaning = asked.meaning
-        self._request_id = asked.request_id or next(plane.request_ids)
+        self._values = values
+        if asked.id_at >= 0:
+            self._request_id = values[asked.id_at]
+        else:
+            self._request_id = asked.request_id or next(plane.request_ids)
         self._started = self._touched = time.monotonic()
         if body := meaning.received.framing:
             self._body = framing.reader(body)
@@ -75,8 +85,8 @@ class Sending(ABC):
     # The other half.
 
     @abstractmethod
-    def attach(self, upstream: "Upstream", head: bytes) -> None:
-        """Send *head* on *upstream*, and whatever of the body has come by now."""
+    def attach(self, upstream: "Upstream", forward: Forward) -> None:
+        """Send *forward* on *upstream*, and whatever of the body has come by now."""
 
     @abstractmethod
     def settle(self, fields: bytes) -> None:
@@ -119,11 +129,6 @@ class Sending(ABC):
     def _judge(self) -> Verdict:
         credentials = self._route.credentials
         return verdict.judge(self._asked, credentials.current() or credentials.shortage())
-
-    def _head_of(self, forward: Forward) -> bytes:
-        if self._asked.request_id:
-            return forward.head + b"\r\n"
-        return b"".join((forward.head, b"X-Request-Id: ", self._request_id, b"\r\n\r\n"))
 
     def _may_wait(self, error: ProxyError) -> bool:
         route = self._route
@@ -171,9 +176,9 @@ class Sending(ABC):
         pool = self._route.pool
         upstream = None if fresh else pool.lease(certain=not self._meaning.repeatable)
         if upstream is not None:
-            self.attach(upstream, self._head_of(forward))
+            self.attach(upstream, forward)
         elif pool.has_room:
-            self._connect(self._head_of(forward))
+            self._connect(forward)
         elif pool.stand_in_line(self):
             self._queued = True
             self._deadline = time.monotonic() + self._plane.limits.queue_seconds
@@ -196,11 +201,11 @@ class Sending(ABC):
             return faults.overloaded(f"none became free within {seconds:g} s", "queue_seconds")
         return self._route.credentials.shortage()
 
-    def _connect(self, head: bytes) -> None:
-        self._connecting = asyncio.get_running_loop().create_task(self._connect_and_attach(head))
+    def _connect(self, forward: Forward) -> None:
+        self._connecting = asyncio.get_running_loop().create_task(self._connect_and_attach(forward))
         self._route.pool.connecting(self._connecting)
 
-    async def _connect_and_attach(self, head: bytes) -> None:
+    async def _connect_and_attach(self, forward: Forward) -> None:
         try:
             upstream = await self._route.pool.connect()
         except ProxyError as error:
@@ -208,7 +213,7 @@ class Sending(ABC):
             self.give_up(error)
             return
         self._connecting = None
-        self.attach(upstream, head)
+        self.attach(upstream, forward)
 
     def _send_again(self) -> None:
         """Make ready to send the very same bytes of the body once more."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from proxy.dataplane.exchange import Exchange
 from proxy.dataplane.plane import Plane
 from proxy.errors import ProxyError
-from proxy.policy import trace
+from proxy.policy import trace, verdict
 from proxy.policy.answer import Answered
 from proxy.policy.target import Base
 from proxy.policy.trace import Attempt, Trace
@@ -42,33 +42,49 @@ class TracedExchange(Exchange):
     """An exchange with its place in a trace."""
 
     _attempt: Attempt | None = None  # the one under way
+    _span_id = b""  # its id, until it is sent
 
     def __init__(
-        self, downstream: "Downstream", plane: Plane, asked: Asked, *, tracer: Tracer
+        self,
+        downstream: "Downstream",
+        plane: Plane,
+        asked: Asked,
+        values: tuple[bytes, ...],
+        *,
+        tracer: Tracer,
     ) -> None:
-        super().__init__(downstream, plane, asked)
+        # Where it comes from may be one of the values, and is not what is sent.
+        asked = verdict.filled(asked, values)
+        super().__init__(downstream, plane, asked, ())
         self._tracer = tracer
         self._trace = tracer.begin(asked, self._route.rules.base, self._started)
 
-    def _head_of(self, forward: Forward) -> bytes:
-        span_id = self._tracer.new_span()
-        if self._trace.sampled:
-            self._attempt = Attempt(span_id, time.monotonic())
-            self._trace.attempts.append(self._attempt)
-        head = trace.without(forward.head) + self._trace.field_lines(span_id)
-        return super()._head_of(Forward(head, forward.credential))
+    def _connect(self, forward: Forward) -> None:
+        self._attempt_begins()
+        super()._connect(forward)
 
-    def attach(self, upstream: "Upstream", head: bytes) -> None:
-        """Send *head* on *upstream*, and whatever of the body has come by now."""
+    def attach(self, upstream: "Upstream", forward: Forward) -> None:
+        """Send *forward* on *upstream*, and whatever of the body has come by now."""
+        if not self._span_id:
+            self._attempt_begins()  # without connecting
+        line, fields = trace.without(forward.head).split(b"\r\n", 1)
+        parent, self._span_id = self._trace.field_lines(self._span_id), b""
         if self._attempt is not None:
             self._attempt.remote = upstream.remote
-        super().attach(upstream, head)
+        head = b"%b\r\n%b%b" % (line, parent, fields)
+        super().attach(upstream, Forward(head, forward.credential))
 
     def answer_at_once(self, answered: Answered, piece: bytes) -> bool:
         """Nothing is passed on so: the short way tells no trace."""
         return False
 
-    # The ways in which an attempt ends.
+    # How an attempt begins, and the ways in which it ends.
+
+    def _attempt_begins(self) -> None:
+        self._span_id = self._tracer.new_span()
+        if self._trace.sampled:
+            self._attempt = Attempt(self._span_id, time.monotonic())
+            self._trace.attempts.append(self._attempt)
 
     def _attempt_ends(self, status: int, code: str, now: float = 0.0) -> None:
         attempt, self._attempt = self._attempt, None
@@ -103,6 +119,8 @@ class TracedExchange(Exchange):
         super()._record(status, side, code, now, detail, self._trace)
 
 
-def traced_by(tracer: Tracer) -> "Callable[[Downstream, Plane, Asked], Exchange]":
+def traced_by(
+    tracer: Tracer,
+) -> "Callable[[Downstream, Plane, Asked, tuple[bytes, ...]], Exchange]":
     """Return what makes the exchanges of a plane whose requests *tracer* places."""
     return partial(TracedExchange, tracer=tracer)

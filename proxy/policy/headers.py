@@ -78,7 +78,8 @@ _KINDS = {
 }
 
 # A request's id that is safe in any log, and not endless.
-REQUEST_ID = rb"[A-Za-z0-9._~+/=:@\-]{1,128}"
+REQUEST_ID_BYTES = 128
+REQUEST_ID = rb"[A-Za-z0-9._~+/=:@\-]{1,%d}" % REQUEST_ID_BYTES
 _ACCEPTABLE_ID = re.compile(REQUEST_ID)
 
 
@@ -105,13 +106,13 @@ def kind_of(name: bytes) -> Kind:
 
 
 # What most clients send: a set of its own for every connection that remembers it is 216 bytes.
-_KEEP_ALIVE = frozenset((b"keep-alive",))
+_USUAL = {names: names for names in (frozenset[bytes](), frozenset((b"keep-alive",)))}
 
 
 def nominated(connection: list[bytes]) -> frozenset[bytes]:
     """Return the options of all Connection values: fields for this hop alone, or its handling."""
     found = frozenset(option for value in connection for option in options(value))
-    return _KEEP_ALIVE if found == _KEEP_ALIVE else found
+    return _USUAL.get(found, found)
 
 
 def acceptable_request_id(value: bytes) -> bool:

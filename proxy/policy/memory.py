@@ -24,11 +24,8 @@ from proxy.policy.headers import Kind
 _REQUEST_ID = b"x-request-id:"
 # A client that varies more than an id, a trace or a signature is not worth remembering.
 _MOST = 8
-# A value and the end of its line. Atomic: what does not fit as a whole does not fit in part. So is
-# the white space: all of it that could be before a value or behind none would take its square.
-_LINE_OF = rb"(?>[ \t]*+(%b)[ \t]*+\r\n)"
-_VALUE = _LINE_OF % message.BARE_VALUE
-_ID = _LINE_OF % headers.REQUEST_ID
+# A value and the end of its line. Atomic: what does not fit as a whole does not fit in part.
+_THEN = rb"(?>(%b)%b)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +33,29 @@ class Pattern:
     """
     Heads that differ in the values of some fields, and in nothing else.
 
-    Such a head is *before*, what *values* matches, with a group for each of them, and *after*.
-    *sent* is what goes out, to be formatted with those. *id_at* is the place of the request's id
-    among the values, -1 if none of them is that.
+    Such a head is *before*, the values with what is between them, and *after*. *sent* is what goes
+    out of it, up to the credential, to be formatted with the values. *id_at* is the place of the
+    request's id among them, -1 if it is none of them. *is_one*: there is one value alone.
     """
 
     before: bytes
-    values: re.Pattern[bytes]
+    between: re.Pattern[bytes]
     after: bytes
     sent: bytes
     id_at: int
+    is_one: bool
+
+    def values(self, head: bytes) -> tuple[bytes, ...] | None:
+        """Return the values of *head* as a whole, None if it is not of the pattern."""
+        before, after = self.before, self.after
+        if not (head.startswith(before) and head.endswith(after, len(before))):
+            return None
+        inner = head[len(before) : -len(after)]
+        # Letters and digits, as most ids are, are told without an engine.
+        if self.is_one and inner.isalnum() and len(inner) <= headers.REQUEST_ID_BYTES:
+            return (inner,)
+        found = self.between.fullmatch(inner)
+        return None if found is None else found.groups()
 
 
 @dataclass(slots=True)
@@ -101,32 +111,41 @@ class Memory:
         if not 0 < len(self.varying) <= _MOST:
             return None
         # What stands around the values, as received; and what is sent.
-        literals, sent = [line + b"\r\n"], _literal(sent_line + self.before)
-        values: list[bytes] = []
+        around, sent = [line + b"\r\n"], literal(sent_line + self.before)
+        kinds: list[bytes] = []
         id_at = -1
         for at, (text, name) in enumerate(zip(self.lines, self.names, strict=False)):
             if at in self.varying:
                 is_id = name.lower() == _REQUEST_ID
-                id_at = len(values) if is_id else id_at
-                values.append(_ID if is_id else _VALUE)
-                literals[-1] += name
-                literals.append(b"")
-                sent += _literal(name) + b" %b\r\n"
+                id_at = len(kinds) if is_id else id_at
+                kinds.append(headers.REQUEST_ID if is_id else message.BARE_VALUE)
+                lead, trail = _blanks(text[len(name) :])
+                around[-1] += name + lead
+                around.append(trail + b"\r\n")
+                sent += literal(name) + b" %b\r\n"
             else:
-                literals[-1] += text + b"\r\n"
-                sent += _literal(self.sent[at])
-        before, *between, after = literals
+                around[-1] += text + b"\r\n"
+                sent += literal(self.sent[at])
+        before, *between, after = around
         behind = [*map(re.escape, between), b""]
         return Pattern(
             before,
-            re.compile(b"".join(map(bytes.__add__, values, behind))),
+            re.compile(b"".join(map(_THEN.__mod__, zip(kinds, behind, strict=True)))),
             after + b"\r\n",
-            sent + _literal(self.after),
+            sent + literal(self.after),
             id_at,
+            len(kinds) == 1,
         )
 
 
-def _literal(text: bytes) -> bytes:
+def _blanks(text: bytes) -> tuple[bytes, bytes]:
+    """Return the white space before a value and behind it."""
+    value = text.lstrip(b" \t")
+    return text[: len(text) - len(value)], value[len(value.rstrip(b" \t")) :]
+
+
+def literal(text: bytes) -> bytes:
+    """Return the format of *text* as it is."""
     return text.replace(b"%", b"%%")
 
 

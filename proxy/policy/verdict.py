@@ -16,14 +16,14 @@ Rule 2: ambiguous HTTP is refused, never repaired; what is sent is our own seria
 Rule 3: no credential, no forwarding.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from proxy.errors import ProxyError
 from proxy.policy import cors, target
 from proxy.policy.access import check_method
 from proxy.policy.credential import Credential
-from proxy.policy.memory import Memory, Pattern
+from proxy.policy.memory import Memory, Pattern, literal
 from proxy.policy.message import Malformed, TooLarge, TooLong
 from proxy.policy.reading import Received, reread
 from proxy.policy.replay import idempotent
@@ -57,15 +57,28 @@ class Asked:
     """
     A request understood, all but the moment's credential.
 
-    *start* is its head as it will be sent, up to the fields that change from one request to the
-    next; it is empty where nothing will be sent. *request_id* is the client's, empty where it is
-    ours to make. *forward* is the last verdict, which stands for as long as its credential.
+    *start* is its head as it will be sent, up to the credential; it is empty where nothing will be
+    sent. *request_id* is the client's, empty where it is ours to make. *forward* is the last
+    verdict, which stands for as long as its credential.
     """
 
     meaning: Meaning
     start: bytes
     request_id: bytes
+    id_at: int = -1
     forward: "Forward | None" = None
+
+
+@dataclass(slots=True)
+class Alike(Asked):
+    """
+    All requests whose heads are of a *pattern*; what each of them asks is ``filled``.
+
+    *start* is a format for their values. *request_id* is one of those where *id_at*, its place
+    among them, is not negative. What was received stands for all: its values are those of another.
+    """
+
+    pattern: Pattern = field(kw_only=True)
 
 
 @dataclass(slots=True)
@@ -73,7 +86,8 @@ class Forward:
     """
     Send *head*, then the body; *credential* is the one that *head* carries.
 
-    *head* is complete but for the request's id, if that is ours to make, and the empty line.
+    *head* is complete or, if the request's id is ours to make, ends where that goes. If an
+    ``Alike`` was asked it is a format for the values.
     """
 
     head: bytes
@@ -123,7 +137,11 @@ def judge(asked: Asked, credential: Credential | ProxyError) -> Verdict:
         return Refuse(meaning.refusal) if meaning.refusal else Settle(meaning.settled)
     if isinstance(credential, ProxyError):
         return Refuse(credential)
-    asked.forward = Forward(asked.start + credential.line, credential)
+    line = credential.line
+    if isinstance(asked, Alike):
+        line = literal(line)
+    end = b"\r\n" if asked.request_id else b""
+    asked.forward = Forward(asked.start + line + end, credential)
     return asked.forward
 
 
@@ -173,31 +191,28 @@ def again(asked: Asked, block: bytes) -> Asked | None:
     return Asked(replace(meaning, received=received), start, received.request_id)
 
 
-def pattern(asked: Asked, line: bytes) -> Pattern | None:
-    """Return the heads that mean what *asked* does, whose request line was *line*, if any."""
+def alike(asked: Asked, line: bytes) -> Alike | None:
+    """
+    Return the requests that mean what *asked* does, whose request line was *line*, if any.
+
+    ``again`` says the same of each of them.
+    """
     meaning = asked.meaning
     memory = meaning.received.memory
     if not asked.start or not isinstance(memory, Memory):
         return None
-    return memory.pattern(line, meaning.line)
-
-
-def varied(asked: Asked, pattern: Pattern, data: bytes) -> tuple[Asked, int] | None:
-    """
-    Return what the head that *data* begins with asks for, and its length.
-
-    None unless it is of the *pattern* that *asked* gave: then this is what ``again`` says, but that
-    what was received stands for all heads of the pattern: its own values are those of another.
-    """
-    before, after, id_at = pattern.before, pattern.after, pattern.id_at
-    if not data.startswith(before):
+    pattern = memory.pattern(line, meaning.line)
+    if pattern is None:
         return None
-    found = pattern.values.match(data, len(before))
-    if found is None or not data.startswith(after, end := found.end()):
-        return None
-    values = found.groups()
-    request_id = asked.request_id if id_at < 0 else values[id_at]
-    return Asked(asked.meaning, pattern.sent % values, request_id), end + len(after)
+    return Alike(meaning, pattern.sent, asked.request_id, pattern.id_at, pattern=pattern)
+
+
+def filled(asked: Asked, values: tuple[bytes, ...]) -> Asked:
+    """Return what a request asks whose *values* are these; *asked* itself if it has none."""
+    if not values:
+        return asked
+    request_id = values[asked.id_at] if asked.id_at >= 0 else asked.request_id
+    return Asked(asked.meaning, asked.start % values, request_id)
 
 
 def _check(method: bytes, wanted: bytes, received: Received, rules: Rules) -> None:

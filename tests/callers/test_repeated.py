@@ -103,13 +103,14 @@ def test_every_short_way_says_what_the_long_one_says(blocks: list[bytes], rules:
     if again is None:
         assert asked.meaning.refusal is not None
         return
-    pattern = verdict.pattern(again, LINE)
-    found = pattern and verdict.varied(again, pattern, LINE + b"\r\n" + third + b"\r\n")
-    if found:
+    alike = verdict.alike(again, LINE)
+    values = alike and alike.pattern.values(LINE + b"\r\n" + third + b"\r\n")
+    if alike and values:
+        found = verdict.filled(alike, values)
         afresh = verdict.ask(b"GET", b"/a", read(third, rules), rules)
         assert afresh.meaning.refusal is None
-        assert (found[0].start, found[0].request_id) == (afresh.start, afresh.request_id)
-        assert found[0].meaning.received.caller == afresh.meaning.received.caller
+        assert (found.start, found.request_id) == (afresh.start, afresh.request_id)
+        assert found.meaning.received.caller == afresh.meaning.received.caller
 
 
 @given(neighbours(), st.sampled_from(RULES))
@@ -135,6 +136,6 @@ def test_the_property_has_what_to_look_at() -> None:
         asked = verdict.ask(b"GET", b"/a", read(block % b"1", rules), rules)
         again = verdict.again(asked, block % b"2")
         assert again is not None
-        pattern = verdict.pattern(again, LINE)
-        assert pattern is not None
-        assert verdict.varied(again, pattern, LINE + b"\r\n" + block % b"3" + b"\r\n")
+        alike = verdict.alike(again, LINE)
+        assert alike is not None
+        assert alike.pattern.values(LINE + b"\r\n" + block % b"3" + b"\r\n") == (b"3",)

@@ -88,20 +88,21 @@ def test_a_head_of_the_pattern_asks_for_what_it_says(
     first: bytes, second: list[bytes], third: list[bytes], tail: bytes
 ) -> None:
     """
-    Two heads give a pattern. Whatever a third one that matches it says, it says when read afresh,
-    and the match ends where the head does.
+    Two heads give a pattern. Whatever a third one that matches it says, it says when read afresh;
+    and it matches as a whole, or not at all.
     """
     received = read(first)
     known = received and verdict.again(ask(received), with_values(first, second))
-    pattern = known and verdict.pattern(known, LINE)
-    if not known or not pattern:
+    alike = verdict.alike(known, LINE) if known else None
+    if alike is None:
         return
     block = with_values(with_values(first, second), third)
-    found = verdict.varied(known, pattern, head(block) + tail)
-    if found is None:
+    if tail:
+        assert alike.pattern.values(head(block) + tail) is None
+    values = alike.pattern.values(head(block))
+    if values is None:
         return
-    varied, length = found
-    assert (head(block) + tail)[:length] == head(block)
+    varied = verdict.filled(alike, values)
     long = read(block)
     assert long is not None
     afresh = ask(long)
