@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from proxy.dataplane import ends, faults, flow, referee
+from proxy.dataplane import ends, faults, flow, heads
 from proxy.dataplane.exchange import Exchange
 from proxy.dataplane.flow import Gate
 from proxy.dataplane.plane import Plane
 from proxy.errors import ProxyError
-from proxy.policy import answer, callers, message, reading, verdict
+from proxy.policy import answer, callers, message, verdict
 from proxy.policy.message import Malformed, TooLarge
 from proxy.policy.verdict import Alike, Asked
 
@@ -238,34 +238,21 @@ class Downstream(asyncio.Protocol):
 
     def _understand(self, head: bytes) -> Asked:
         """
-        Take a head apart, as far as it is another than the last one.
+        Learn what *head* asks, and remember it.
 
         Raise Malformed, or the ProxyError of a user whom other rules than at first keep out.
         """
-        (line, block), (last_line, last_block) = _parted(head), _parted(self._head)
-        asked = self._asked
-        received = None if asked is None else asked.meaning.received
-        known = verdict.again(asked, block) if asked is not None and line == last_line else None
-        if known is not None:
-            self._alike = verdict.alike(known, line)
-        else:
-            self._alike = None
-            rules = self._plane.route.rules
-            method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
-            if received is None or minor != received.minor:
-                received = None
-            elif block != last_block:
-                received = reading.reread(block, received)
-            if received is None:
-                self._check_user()
-                received = reading.read(block, minor=minor, rules=rules, local=self._local)
-                referee.check_request(block, minor=minor, limit=rules.head_fields)
-            known = verdict.ask(method, target, received, rules)
-        if asked is None or known.meaning.received is not asked.meaning.received:
-            name = known.meaning.received.caller
+        last, rules = self._asked, self._plane.route.rules
+        if last is None:
+            self._check_user()
+        asked, self._alike = heads.understand(
+            head, last=self._head, asked=last, rules=rules, local=self._local
+        )
+        if last is None or asked.meaning.received is not last.meaning.received:
+            name = asked.meaning.received.caller
             self.peer = f"{self._address} ({name})" if name else self._address
-        self._head, self._asked = head, known
-        return known
+        self._head, self._asked = head, asked
+        return asked
 
     def _wait_for_head(self, data: bytes, known: int) -> None:
         """Keep an incomplete head, unless it is too long or can't become one."""
@@ -407,9 +394,3 @@ class Downstream(asyncio.Protocol):
             self._transport.close()
         elif self._asked is not None and now - self._since >= _REMEMBERED_SECONDS:
             self.forget()
-
-
-def _parted(head: bytes) -> tuple[bytes, bytes]:
-    """Return a head's first line and its header block, each without the line end behind it."""
-    line, _, rest = head.partition(b"\r\n")
-    return line, rest[:-2]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 class Sending(ABC):
     """
-    A request on its way to the upstream; ``exchange.Exchange`` is this and what comes back.
+    A request on its way to the upstream; ``answering.Answering`` is this and what comes back.
 
     ``body_done`` says that the whole request has been read, ``answer_seen`` that the upstream has
     sent at least a byte.
