@@ -6,6 +6,7 @@ nothing else, so that it may be bound where a kubelet reaches it.
 """
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from proxy.admin.connections import BOUNDS, Bounds, Connections, attended
 from proxy.admin.console import Console
 from proxy.admin.guard import HostRule, guard, known_here, known_nearby
 from proxy.admin.vitals import Vitals
+from proxy.errors import ProxyError
 from proxy.metrics import Exposition
 
 # How long an answer under way may take at the end; health answers take no time.
@@ -75,6 +77,20 @@ async def _as_problem(
         if error.status < 400:
             raise
         return answers.problem(error.status, f"{error.reason}: {request.path}")
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        # What is imported late, or read from /proc, is a file.
+        return answers.refusal(
+            ProxyError(
+                "overloaded",
+                f"The proxy has as many files and sockets open as it may, and none left for"
+                f" {request.path}.",
+                hint="Ask again a little later. Allow the process more descriptors (ulimit -n), or"
+                " lower limits.connections.",
+                retry_after=1,
+            )
+        )
 
 
 class Running:

@@ -1,11 +1,13 @@
 """More connections than the process may have descriptors: some are refused, that is all."""
 
+import json
 import resource
 import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,37 @@ def test_want_of_descriptors_is_survived(begin: Begin, stack: ExitStack, tmp_pat
     assert reopened == {proxy.address, f"unix:{path}"}
     assert proxy.stop() == 0
     assert proxy.errors == ""
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics"])
+def test_who_first_looks_without_a_descriptor_is_told_so(
+    begin: Begin, stack: ExitStack, path: str
+) -> None:
+    """
+    The page and the metrics are imported when they are first asked for, which takes files: without
+    them it is a 503 from the error table, and afterwards there is the page.
+    """
+    proxy = begin()
+    host, _, port = proxy.wait_for("listener.opened")["admin"].rpartition(":")
+    there = HTTPConnection(host, int(port), timeout=PATIENCE_SECONDS)
+    stack.callback(there.close)
+    there.request("GET", "/livez")
+    assert there.getresponse().read()
+    enough = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, (3, enough[1]))
+    refused = _asked(there, path)
+    assert (refused["status"], refused["code"]) == (503, "overloaded")
+    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, enough)
+    there.request("GET", path)
+    assert there.getresponse().status == 200
+    assert proxy.errors == ""
+
+
+def _asked(there: HTTPConnection, path: str) -> dict[str, Any]:
+    """Return the problem that *path* is answered with."""
+    there.request("GET", path)
+    problem: dict[str, Any] = json.loads(there.getresponse().read())
+    return problem
 
 
 def test_who_fills_the_listeners_for_health_takes_nothing_from_others(
