@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy import reading, verdict
+from proxy.policy.credential import Credential
 from proxy.policy.reading import Received
+from proxy.policy.verdict import Asked, Forward
 from tests.policy.heads import LINE, ask, head, read
 
 NAMES = (
@@ -111,3 +113,69 @@ def test_a_head_of_the_pattern_asks_for_what_it_says(
         assert getattr(varied.meaning, each) == getattr(afresh.meaning, each)
     for each in ("framing", "host", "keep_alive", "upgrade", "expects_continue", "caller"):
         assert getattr(varied.meaning.received, each) == getattr(long, each)
+
+
+# Names and values that mean something to whoever formats or matches, and nothing to the proxy.
+PASSING = (b"X-A", b"x-a", b"%b", b"X-%%-100", b"X.+*|^$", b"Cookie", b"Traceparent")
+PLAIN = (
+    b"", b"1", b"a b", b"%b", b"%(a)s", b"100%", b"%%", b"\xff\xb2", b"a\tb", b"X-A: 1", b"X-A:",
+    b"(?>x)*", b"v" * 128, b"v" * 129,
+)  # fmt: skip
+IDS = (b"1", b"id-1", b"a" * 127, b"a" * 128, b"a-" * 64, b"/+=:@~._")
+CREDENTIAL = Credential("100%s%%", issued_at=0, usable_until=1, expires_at=1)
+
+
+@st.composite
+def families(draw: st.DrawFn) -> list[bytes]:
+    """Return three blocks that differ in the values of the same few lines; the first two in all."""
+    names = draw(st.lists(st.sampled_from(PASSING), min_size=1, max_size=5))
+    if draw(st.booleans()):
+        names.insert(draw(st.integers(0, len(names))), b"X-Request-Id")
+    spaces = st.sampled_from((b"", b" ", b"\t "))
+    lines = [
+        (b"%b:%b" % (name, draw(spaces)), draw(st.sampled_from((b"", b"", b" "))) + b"\r\n")
+        for name in names
+    ]
+    # White space alone is taken for what stands before a value; that is not asked here.
+    values = [
+        IDS if name == b"X-Request-Id" else PLAIN[end != b"\r\n" :]
+        for name, (_, end) in zip(names, lines, strict=True)
+    ]
+    varying = draw(st.sets(st.integers(0, len(names) - 1), min_size=1, max_size=3))
+    chosen = [draw(st.sampled_from(each)) for each in values]
+    blocks = []
+    for _ in range(3):
+        blocks.append(
+            b"Host: localhost\r\n"
+            + b"".join(value.join(line) for line, value in zip(lines, chosen, strict=True))
+        )
+        for at in varying:
+            others = [value for value in values[at] if value != chosen[at]]
+            chosen[at] = draw(st.sampled_from(others))
+    return blocks
+
+
+def sent(asked: Asked, *values: bytes) -> bytes:
+    """Return the head that goes upstream, but for an id of ours."""
+    forward = verdict.judge(asked, CREDENTIAL)
+    assert isinstance(forward, Forward)
+    return forward.head % values if values else forward.head
+
+
+@given(families())
+def test_what_is_sent_by_a_pattern_is_what_is_sent_otherwise(blocks: list[bytes]) -> None:
+    """
+    Byte for byte, whatever of a format or of an expression stands in the fields or the token; and
+    a head that differs where others did is always of the pattern.
+    """
+    received, long = read(blocks[0]), read(blocks[2])
+    assert received is not None
+    assert long is not None
+    known = verdict.again(ask(received), blocks[1])
+    assert known is not None
+    alike = verdict.alike(known, LINE)
+    assert alike is not None
+    values = alike.pattern.values(head(blocks[2]))
+    assert values is not None
+    assert sent(alike, *values) == sent(ask(long))
+    assert verdict.filled(alike, values).request_id == ask(long).request_id
