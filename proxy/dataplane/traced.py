@@ -67,11 +67,12 @@ class TracedExchange(Exchange):
         """Send *forward* on *upstream*, and whatever of the body has come by now."""
         if not self._span_id:
             self._attempt_begins()  # without connecting
-        line, fields = trace.without(forward.head).split(b"\r\n", 1)
+        # Host stays the first field (RFC 9110 section 7.2).
+        line, host, fields = trace.without(forward.head).split(b"\r\n", 2)
         parent, self._span_id = self._trace.field_lines(self._span_id), b""
         if self._attempt is not None:
             self._attempt.remote = upstream.remote
-        head = b"%b\r\n%b%b" % (line, parent, fields)
+        head = b"%b\r\n%b\r\n%b%b" % (line, host, parent, fields)
         super().attach(upstream, Forward(head, forward.credential))
 
     def answer_at_once(self, answered: Answered, piece: bytes) -> bool:

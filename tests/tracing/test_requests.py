@@ -84,6 +84,14 @@ async def test_a_request_is_a_server_span_with_a_client_span_under_it(rig: Trace
     }
 
 
+async def test_host_stays_the_first_field(rig: TracedRig) -> None:
+    """
+    As every request has it that is not traced (RFC 9110 section 7.2).
+    """
+    _, upstream = await rig.ask(get(b"/", *FIELDS))
+    assert lines_of(await upstream.head())[1].startswith(b"Host: ")
+
+
 async def test_without_a_parent_a_trace_begins(rig: TracedRig) -> None:
     """
     Its server span is the root, and the upstream hears of the new trace.
