@@ -353,6 +353,26 @@ async def test_an_answer_before_the_body_is_whole_ends_both_connections(rig: Rig
     assert len(rig.upstream.connections) == 1
 
 
+async def test_nothing_is_served_behind_a_refusal_though_it_repeats_the_last_head(rig: Rig) -> None:
+    """
+    What is listened to for a while is discarded: it may be the rest of a body.
+    """
+    head = request(b"POST", b"/", b"Transfer-Encoding: chunked")
+    client, upstream = await rig.ask(head + b"0\r\n\r\n")
+    await upstream.take_until(b"0\r\n\r\n")
+    upstream.send(ok(b"x"))
+    await own_answer(client)
+    client.send(head)
+    await upstream.head()
+    client.send(b"no chunk\r\n")
+    assert (await client.rest()).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    client.send(head)
+    await rig.settle()
+    assert len(rig.upstream.connections) == 1
+    assert not upstream.unread
+    assert len(rig.journal.records) == 2
+
+
 async def test_an_event_arrives_before_the_next_is_sent(rig: Rig) -> None:
     """Server-sent events are passed on as they come, head first."""
     client, upstream = await rig.ask(get(b"/ticks", b"Accept: text/event-stream"))
