@@ -241,6 +241,7 @@ class Answering(Sending):
         self._stop_waiting()
         self._upstream, self._pending = held.upstream, None
         self._credential = held.credential
+        self.answer_seen = True  # its head goes out now: nothing is sent again
         held.upstream.resume(self._begin_answer(held.answered))
 
     def was_refused(self, credential: Credential) -> bool:

@@ -226,6 +226,27 @@ async def test_a_held_401_may_come_in_parts(rig: Rig) -> None:
     await _original(client)
 
 
+async def test_an_original_401_that_breaks_off_is_not_gone_on_with_by_another_answer(
+    rig: Rig,
+) -> None:
+    """
+    Once its head is out the request is not sent again, though the connection had been used before.
+    """
+    client, upstream = await rig.ask(get())
+    await upstream.head()
+    upstream.send(ok(b"x"))
+    await own_answer(client)
+    client.send(get())
+    await upstream.head()
+    upstream.send(REFUSED[:-5])
+    await rig.credentials.parked()
+    rig.credentials.give("token-1")
+    assert await client.take_until(b"ex")
+    upstream.close()
+    assert not await client.rest()
+    assert len(rig.upstream.connections) == 1
+
+
 async def test_a_401_that_is_not_worth_a_replay_passes(rig: Rig) -> None:
     """When fresh tokens are refused as well."""
     rig.credentials.renewable = False
