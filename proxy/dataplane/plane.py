@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from proxy.dataplane.downstream import Downstream
     from proxy.dataplane.pool import Pool
 
+    # For a client, what its request asks, and that one's values if it is of a pattern.
+    MakeExchange = Callable[[Downstream, "Plane", Asked, tuple[bytes, ...]], Exchange]
+
 # Time-outs are looked at this often: precise enough for limits of seconds, and one timer for all.
 SWEEP_SECONDS = 0.25
 
@@ -176,7 +179,7 @@ class Plane:
     route: Route
     limits: Limits = field(default_factory=Limits)
     journal: Journal = field(default_factory=NoJournal)
-    exchange: "Callable[[Downstream, Plane, Asked, tuple[bytes, ...]], Exchange]" = Exchange
+    exchange: "MakeExchange" = Exchange
     draining: bool = False
     connections: set[Swept] = field(default_factory=set)
     retired: list["Pool"] = field(default_factory=list)

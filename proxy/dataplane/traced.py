@@ -20,9 +20,8 @@ from proxy.policy.trace import Attempt, Trace
 from proxy.policy.verdict import Asked, Forward
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.dataplane.downstream import Downstream
+    from proxy.dataplane.plane import MakeExchange
     from proxy.dataplane.upstream import Upstream
 
 
@@ -120,8 +119,6 @@ class TracedExchange(Exchange):
         super()._record(status, side, code, now, detail, self._trace)
 
 
-def traced_by(
-    tracer: Tracer,
-) -> "Callable[[Downstream, Plane, Asked, tuple[bytes, ...]], Exchange]":
+def traced_by(tracer: Tracer) -> "MakeExchange":
     """Return what makes the exchanges of a plane whose requests *tracer* places."""
     return partial(TracedExchange, tracer=tracer)

@@ -15,6 +15,7 @@ next head need only be compared in those few pieces.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,8 +25,13 @@ from proxy.policy.headers import Kind
 _REQUEST_ID = b"x-request-id:"
 # A client that varies more than an id, a trace or a signature is not worth remembering.
 _MOST = 8
-# A value and the end of its line. Atomic: what does not fit as a whole does not fit in part.
-_THEN = rb"(?>(%b)%b)"
+_SHORT = headers.REQUEST_ID_BYTES
+_CRLF = b"\r\n"
+# The same two expressions for all connections: one made for a pattern would hold what a client sent
+# in the cache of ``re``, for the life of the process.
+_Fits = Callable[[bytes], object]
+_FITS_VALUE: _Fits = re.compile(message.BARE_VALUE).fullmatch
+_FITS_ID: _Fits = re.compile(headers.REQUEST_ID).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +39,32 @@ class Pattern:
     """
     Heads that differ in the values of some fields, and in nothing else.
 
-    Such a head is *before*, the values with what is between them, and *after*. *sent* is what goes
-    out of it, up to the credential, to be formatted with the values. *id_at* is the place of the
-    request's id among them, -1 if it is none of them. *is_one*: there is one value alone.
+    Such a head is *before*, and then one value after the other, each with what stands *behind* it,
+    from its line's end on. *sent* is what goes out, up to the credential, as a format for the
+    values. *id_at* is the place of the request's id among them, -1 if it is none of them.
     """
 
     before: bytes
-    between: re.Pattern[bytes]
-    after: bytes
+    behind: tuple[tuple[_Fits, bytes], ...]
     sent: bytes
     id_at: int
-    is_one: bool
 
     def values(self, head: bytes) -> tuple[bytes, ...] | None:
         """Return the values of *head* as a whole, None if it is not of the pattern."""
-        before, after = self.before, self.after
-        if not (head.startswith(before) and head.endswith(after, len(before))):
+        if not head.startswith(self.before):
             return None
-        inner = head[len(before) : -len(after)]
-        # Letters and digits, as most ids are, are told without an engine.
-        if self.is_one and inner.isalnum() and len(inner) <= headers.REQUEST_ID_BYTES:
-            return (inner,)
-        found = self.between.fullmatch(inner)
-        return None if found is None else found.groups()
+        values, at = [], len(self.before)
+        for fits, text in self.behind:
+            end = head.find(b"\r\n", at)
+            value = head[at:end]
+            if not head.startswith(text, end):
+                return None
+            # Letters and digits, as most ids are, are told without an engine.
+            if not ((end - at <= _SHORT and value.isalnum()) or fits(value)):
+                return None
+            values.append(value)
+            at = end + len(text)
+        return tuple(values) if at == len(head) else None
 
 
 @dataclass(slots=True)
@@ -111,37 +120,24 @@ class Memory:
         if not 0 < len(self.varying) <= _MOST:
             return None
         # What stands around the values, as received; and what is sent.
-        around, sent = [line + b"\r\n"], literal(sent_line + self.before)
-        kinds: list[bytes] = []
+        around, sent = [line + _CRLF], literal(sent_line + self.before)
+        fits: list[_Fits] = []
         id_at = -1
         for at, (text, name) in enumerate(zip(self.lines, self.names, strict=False)):
             if at in self.varying:
                 is_id = name.lower() == _REQUEST_ID
-                id_at = len(kinds) if is_id else id_at
-                kinds.append(headers.REQUEST_ID if is_id else message.BARE_VALUE)
-                lead, trail = _blanks(text[len(name) :])
-                around[-1] += name + lead
-                around.append(trail + b"\r\n")
+                id_at = len(fits) if is_id else id_at
+                fits.append(_FITS_ID if is_id else _FITS_VALUE)
+                value = text[len(name) :].lstrip(b" \t")
+                around[-1] += text.removesuffix(value)
+                around.append(_CRLF)
                 sent += literal(name) + b" %b\r\n"
             else:
-                around[-1] += text + b"\r\n"
+                around[-1] += text + _CRLF
                 sent += literal(self.sent[at])
-        before, *between, after = around
-        behind = [*map(re.escape, between), b""]
-        return Pattern(
-            before,
-            re.compile(b"".join(map(_THEN.__mod__, zip(kinds, behind, strict=True)))),
-            after + b"\r\n",
-            sent + literal(self.after),
-            id_at,
-            len(kinds) == 1,
-        )
-
-
-def _blanks(text: bytes) -> tuple[bytes, bytes]:
-    """Return the white space before a value and behind it."""
-    value = text.lstrip(b" \t")
-    return text[: len(text) - len(value)], value[len(value.rstrip(b" \t")) :]
+        around[-1] += _CRLF
+        behind = zip(fits, around[1:], strict=True)
+        return Pattern(around[0], tuple(behind), sent + literal(self.after), id_at)
 
 
 def literal(text: bytes) -> bytes:

@@ -58,8 +58,8 @@ class Asked:
     A request understood, all but the moment's credential.
 
     *start* is its head as it will be sent, up to the credential; it is empty where nothing will be
-    sent. *request_id* is the client's, empty where it is ours to make. *forward* is the last
-    verdict, which stands for as long as its credential.
+    sent. *request_id* is the client's, empty where it is ours to make; *id_at* is for ``Alike``.
+    *forward* is the last verdict, which stands for as long as its credential.
     """
 
     meaning: Meaning

@@ -69,8 +69,8 @@ def test_values_that_differed_are_a_pattern() -> None:
     From the third head on nothing but the values is looked at, whatever stands around them.
     """
     blocks = [
-        b"Host: localhost\r\nX-Request-Id:%b\r\nX-Rate: 100%%s\r\nTraceparent: %b \r\n" % values
-        for values in ((b" a-1", b"t1"), (b"\tb-2 ", b"t2"), (b"\tc-3 ", b"t 3"))
+        b"Host: localhost\r\nX-Request-Id:%b\r\nX-Rate: 100%%s \r\nTraceparent: %b\r\n" % values
+        for values in ((b" a-1 ", b"t1"), (b"\tb-2", b"t2"), (b"\tc-3", b"t 3"))
     ]
     known = alike(blocks[0], blocks[1])
     values = known.pattern.values(head(blocks[2]))
@@ -92,6 +92,8 @@ def test_values_that_differed_are_a_pattern() -> None:
         b"Host: localhost\r\nX-Request-Id: id\r3\r\nX-A: 1\r\n",
         b"Host: localhost\r\nX-Request-Id: id\r\n 3\r\nX-A: 1\r\n",
         b"Host: localhost\r\nX-Request-Id: id\r\nX-A: 1\r\nX-B: 1\r\n",
+        b"Host: localhost\r\nX-Request-Id: id \r\nX-A: 1\r\n",
+        b"Host: localhost\r\nX-Request-Id:  id\r\nX-A: 1\r\n",
         b"Host: evil.test\r\nX-Request-Id: id\r\nX-A: 1\r\n",
         b"X-Request-Id: id\r\nX-A: 1\r\n",
     ],
