@@ -123,7 +123,9 @@ class Answering(Sending):
         assert upstream is not None
         upstream.exchange = None
         request_id, sent = self._request_id, self._sent
-        downstream.write(b"%bX-Request-Id: %b\r\n\r\n%b" % (answered.start, request_id, piece))
+        downstream.write(
+            b"".join((answered.start, b"X-Request-Id: ", request_id, b"\r\n\r\n", piece))
+        )
         now, started = time.monotonic(), self._started
         duration = now - started
         if upstream.gate.reasons:

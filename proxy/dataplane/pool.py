@@ -22,6 +22,7 @@ from typing import Protocol
 import aiohappyeyeballs
 
 from proxy.dataplane import ends, faults
+from proxy.dataplane.tls import Session
 from proxy.dataplane.upstream import Upstream
 from proxy.errors import ProxyError
 
@@ -77,6 +78,8 @@ class Pool:
 
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
+        if destination.tls is not None:
+            destination.tls.sslobject_class = Session
         self.seen: Seen | None = None
         self.last_error: tuple[float, ProxyError] | None = None
         self._open: set[Upstream] = set()
