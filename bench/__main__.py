@@ -116,7 +116,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="those that are compared, the first being what ratios are to; unless told otherwise,"
         f" all that are here of {', '.join(PEERS)}",
     )
-    parser.add_argument("--rounds", type=_positive, default=5)
+    parser.add_argument("--rounds", type=_positive, default=7)
     parser.add_argument("--seconds", type=_positive, default=2, help="length of one measurement")
     parser.add_argument("--output", type=Path, default=_RESULT, help="where the JSON goes")
     parser.add_argument(
