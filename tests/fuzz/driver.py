@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import h11
 import httptools
 
+from proxy.dataplane import referee
 from proxy.policy import answer, framing, message, reading, verdict
 from proxy.policy.admission import Admission
 from proxy.policy.credential import Credential
@@ -54,7 +55,7 @@ _STRICTER = (
     (
         re.compile(
             r"h11: illegal chunk header"
-            r"|llhttp: .*'Invalid character in chunk (size|extensions (name|value))'"
+            r"|llhttp: .*'Invalid character in chunk (size|extensions( name| value)?)'"
         ),
         re.compile(rb"\r\n[0-9A-Fa-f]+[^\r\n]*(?:[ \t][;=]|[;=][ \t])"),
     ),
@@ -68,12 +69,15 @@ _STRICTER = (
 )
 
 
-def forwarded(stream: bytes, rules: Rules = RULES) -> Iterator[tuple[int, Message, bytes]]:
+def forwarded(
+    stream: bytes, rules: Rules = RULES, *, refereed: bool = False
+) -> Iterator[tuple[int, Message, bytes]]:
     """
     Yield where each request that we would forward whole begins, what it means, and what we send.
 
     Passes by what is refused for what it asks; ends where a connection has to: at the first request
-    that is malformed or unfinished, or is the last by its own word.
+    that is malformed or unfinished, or is the last by its own word. *refereed*: what llhttp reads
+    differently is malformed, as it is to the proxy as a whole.
     """
     at = 0
     while at < len(stream):
@@ -86,12 +90,14 @@ def forwarded(stream: bytes, rules: Rules = RULES) -> Iterator[tuple[int, Messag
         try:
             method, target, minor = message.request_line(line, target_bytes=rules.target_bytes)
             received = reading.read(block, minor=minor, rules=rules, local="127.0.0.1")
+            if refereed:
+                referee.check_request(block, minor=minor, limit=rules.head_fields)
             judged = verdict.judge(verdict.ask(method, target, received, rules), TOKEN)
             read = _body(received.framing, stream, end + 4)
         except (Malformed, Unread):
             return
         if isinstance(judged, Forward):
-            head = judged.head + (b"" if received.request_id else b"X-Request-Id: 1\r\n") + b"\r\n"
+            head = judged.head + (b"" if received.request_id else b"X-Request-Id: 1\r\n\r\n")
             read.start = (method, target)
             read.fields = message.fields(block, limit=rules.head_fields)
             sent = head + _written(received.framing, read)

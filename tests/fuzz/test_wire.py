@@ -92,7 +92,7 @@ async def _compare(case: bytes, rig: Rig, heard: Heard) -> int:
     """Send *case* by a client of its own; return how many requests the upstream heard of it."""
     expected = [
         _comparable(driver.h11_request(sent))
-        for _, _, sent in driver.forwarded(case, rig.plane.route.rules)
+        for _, _, sent in driver.forwarded(case, rig.plane.route.rules, refereed=True)
     ]
     heard.requests.clear()
     client = await rig.client()
